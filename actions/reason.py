@@ -1,0 +1,40 @@
+"""Why a wish was not carried out: every refusal has one of these codes."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reason codes, shown as they are by CLI, trail and metrics."""
+
+    # stop
+    PAUSED = "Paused"
+    FROZEN = "Frozen"
+    RECOVERING = "Recovering"
+    WARMUP = "Warmup"
+    # mode
+    MODE = "Mode"
+    WINDOW = "Window"
+    # evidence
+    UNKNOWN = "Unknown"
+    STALE = "Stale"
+    TOO_FEW_SAMPLES = "TooFewSamples"
+    LOW_CONFIDENCE = "LowConfidence"
+    # ownership
+    PROTECTED = "Protected"
+    CLAIMED = "Claimed"
+    NO_MECHANISM = "NoMechanism"
+    OUT_OF_SCOPE = "OutOfScope"
+    NOTHING_TO_DO = "NothingToDo"
+    AT_LIMIT = "AtLimit"
+    # budgets
+    COOLDOWN = "Cooldown"
+    RATE_LIMIT = "RateLimit"
+    CONCURRENCY = "Concurrency"
+    UNAVAILABLE = "Unavailable"
+    BACKOFF = "Backoff"
+    ATTEMPTS_EXHAUSTED = "AttemptsExhausted"
+    # human
+    NEEDS_APPROVAL = "NeedsApproval"
+    IRREVERSIBLE = "Irreversible"
+    # a guard that failed to answer refuses
+    GUARD_ERROR = "GuardError"

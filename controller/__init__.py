@@ -1,0 +1,1 @@
+"""Composition, loop, CLI and views: decides and remembers. `controller.core` is pure."""

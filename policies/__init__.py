@@ -1,0 +1,1 @@
+"""What should happen: declarative policies, their strict loader, and their evaluation into findings. Pure."""

@@ -1,0 +1,93 @@
+"""The columns: what a condition can read, each a vector over all targets.
+
+A number cell is finite or unknown. Unknown is NaN, also for bool columns (1.0, 0.0, NaN); durations are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Kind(StrEnum):
+    """The type of a column, as a condition sees it."""
+
+    NUMBER = "number"
+    DURATION = "duration"
+    BOOL = "bool"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """What a column means.
+
+    Attributes:
+        name: `noun.measure`.
+        kind: its type.
+        unit: `1`, `1/s`, `1/h`, `byte`, `byte/s`, `ratio` (0..1); empty for bool and duration.
+        meaning: one sentence, shown by help and docs.
+        stale_after: seconds without a sample after which a cell is unknown: three windows of its source.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    stale_after: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column over all rows of a snapshot.
+
+    Attributes:
+        values: value per row, NaN where never sampled.
+        age: seconds since the sample per row, +inf where never sampled.
+        count: number of samples behind the value per row.
+    """
+
+    spec: ColumnSpec
+    values: Floats
+    age: Floats
+    count: Floats
+
+    @property
+    def known(self) -> Bools:
+        """True where the cell has a finite value that is not stale."""
+        return np.isfinite(self.values) & (self.age <= self.spec.stale_after)
+
+
+def _specs() -> tuple[ColumnSpec, ...]:
+    number, duration, boolean = Kind.NUMBER, Kind.DURATION, Kind.BOOL
+    probed, host = 10.0, 30.0  # local probes run every second or so, host samples every few seconds
+    return (
+        ColumnSpec("probe.ok", boolean, "", "every instance passed its last health probe", probed),
+        ColumnSpec("probe.failures", number, "1", "most failed probes in a row of one instance", probed),
+        ColumnSpec("instances.sick", number, "ratio", "share of instances that fail their probe", probed),
+        ColumnSpec("active.count", number, "1", "instances seen alive", probed),
+        ColumnSpec("replicas.desired", number, "1", "instances asked for"),
+        ColumnSpec("replicas.ready", number, "1", "instances that pass their probe", probed),
+        ColumnSpec("replicas.min", number, "1", "fewest instances allowed"),
+        ColumnSpec("replicas.max", number, "1", "most instances allowed"),
+        ColumnSpec("restarts.count", number, "1", "starts nobody asked for, since first seen", host),
+        ColumnSpec("restarts.rate", number, "1/h", "starts nobody asked for in the last hour", host),
+        ColumnSpec("up.duration", duration, "", "time since the youngest instance started", host),
+        ColumnSpec("change.age", duration, "", "time since somebody else changed the workload's own spec", host),
+        ColumnSpec("change.recent", boolean, "", "the workload's own spec changed in the last 30 minutes", host),
+        ColumnSpec("cpu.ratio", number, "ratio", "CPU used / CPU allowed, worst instance", host),
+        ColumnSpec("memory.ratio", number, "ratio", "resident memory / memory allowed, worst instance", host),
+        ColumnSpec("memory.bytes", number, "byte", "resident memory of the worst instance", host),
+        ColumnSpec("files.count", number, "1", "open files of the worst instance", host),
+        ColumnSpec("files.ratio", number, "ratio", "open files / limit, worst instance", host),
+        ColumnSpec("threads.count", number, "1", "threads of the worst instance", host),
+        ColumnSpec("telemetry.age", duration, "", "time since the last sample of this target", float("inf")),
+    )
+
+
+COLUMNS: Mapping[str, ColumnSpec] = {spec.name: spec for spec in _specs()}
+"""Every column this build can fill, by name."""
