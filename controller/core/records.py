@@ -200,6 +200,17 @@ class Request(msgspec.Struct, frozen=True):
     expires: float
 
 
+class Crowded(Record, frozen=True):
+    """More targets of one policy are sick than episodes may be open; written when the count doubles or halves.
+
+    Attributes:
+        count: targets that wait without an episode of their own.
+    """
+
+    policy: str
+    count: int
+
+
 class Said(Record, frozen=True):
     """A person's statement.
 
@@ -237,9 +248,9 @@ class Led(Record, frozen=True):
     holder: str
 
 
-AnyRecord = Opened | Held | Intent | Outcome | Passed | Failed | Closed | Said | Loaded | Led
+AnyRecord = Opened | Held | Intent | Outcome | Passed | Failed | Closed | Crowded | Said | Loaded | Led
 
-EFFECTS = (Opened, Held, Intent, Outcome, Passed, Failed, Closed, Led)
+EFFECTS = (Opened, Held, Intent, Outcome, Passed, Failed, Closed, Crowded, Led)
 """Kinds that only the leader may append."""
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -1,0 +1,368 @@
+"""State = fold(Trail): what the controller knows of its own doing, changed by `apply` alone.
+
+So live, recovered and replayed state are the same thing. Its size is bounded by open episodes and the longest window.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from actions.plan import Undo
+from actions.reason import Reason
+from controller.core.records import (
+    AnyRecord,
+    Closed,
+    Crowded,
+    Evidence,
+    Failed,
+    Held,
+    Intent,
+    Key,
+    Led,
+    Loaded,
+    Opened,
+    Outcome,
+    Passed,
+    Result,
+    Said,
+    Step,
+    Verb,
+)
+
+LONGEST_WINDOW = 7 * 86_400.0
+"""Seconds that starts are remembered; no budget may count over a longer window."""
+
+
+class Episode(msgspec.Struct, frozen=True):
+    """One policy's condition holding for one target, as far as it has come.
+
+    Attributes:
+        id: short name for people: `e7`.
+        rung: which action of the ladder is next or under way.
+        attempts: Do intents so far.
+        intent, outcome: the step under way, and what became of it.
+        outcome_at: when the outcome was recorded.
+        judged: number of the last intent whose verification passed; 0 when none.
+        held, held_detail: why it did not act when it last wanted to.
+        approved_at: when a person approved; 0 when nobody did.
+        wish: what a person asked of it: undo or abort.
+        needs_human: it is over, but its claims wait for `auto ack`.
+        detail: what a human should know.
+    """
+
+    key: Key
+    id: str
+    opened_at: float
+    policy_hash: str
+    evidence: Evidence
+    rung: int = 0
+    attempts: int = 0
+    intent: Intent | None = None
+    outcome: Outcome | None = None
+    outcome_at: float = 0.0
+    judged: int = 0
+    held: Reason | None = None
+    held_detail: str = ""
+    approved_at: float = 0.0
+    wish: Verb | None = None
+    needs_human: bool = False
+    detail: str = ""
+
+    @property
+    def under_way(self) -> bool:
+        """A step is being performed or verified: it takes a place of the concurrency budget."""
+        return self.intent is not None and not self.needs_human and self.judged != self.intent.number
+
+
+class Start(msgspec.Struct, frozen=True):
+    """One Do that was admitted: what budgets count."""
+
+    at: float
+    key: Key
+    disrupts: int
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """Attempts in a row that did not help, over episodes of one key."""
+
+    count: int
+    at: float
+
+
+class Track(msgspec.Struct, frozen=True):
+    """How an action of a policy did before."""
+
+    helped: int = 0
+    failed: int = 0
+
+
+class State(msgspec.Struct):
+    """Everything that survives a restart. Mutable, and changed by `apply` only.
+
+    Attributes:
+        at: time of the newest record; `now` is never behind it.
+        led_at: when the present leadership began.
+        paused, frozen: who wanted it and why; empty when not.
+        intents, opened, said: how many there have been: they make ids.
+        claims: which episode holds an object (`local:Service/…`) or one of its fields (`…#desired`).
+        requests: what people asked for and is not finished.
+        crowded: by policy, targets that wait without an episode.
+        policies: by hash, content in force or used by an open episode.
+        in_force: hash by policy name.
+    """
+
+    at: float = 0.0
+    epoch: int = 0
+    led_at: float = 0.0
+    paused: str = ""
+    frozen: str = ""
+    intents: int = 0
+    opened: int = 0
+    said: int = 0
+    episodes: dict[Key, Episode] = {}
+    claims: dict[str, Key] = {}
+    starts: list[Start] = []
+    failures: dict[Key, Failures] = {}
+    track: dict[tuple[str, str], Track] = {}
+    requests: dict[Key, Said] = {}
+    crowded: dict[str, int] = {}
+    policies: dict[str, Loaded] = {}
+    in_force: dict[str, str] = {}
+
+    def fork(self) -> "State":
+        """A draft: shares the frozen values, not the containers."""
+        copies = {
+            name: value.copy() for name in self.__struct_fields__ if hasattr(value := getattr(self, name), "copy")
+        }
+        return msgspec.structs.replace(self, **copies)
+
+    def apply(self, record: AnyRecord) -> None:
+        """Take one record in. The only way in which state changes."""
+        self.at = max(self.at, record.at)
+        match record:
+            case Said():
+                self._said(record)
+            case Loaded():
+                self._loaded(record)
+            case Led():
+                self.epoch, self.led_at = record.epoch, record.at
+            case Crowded():
+                self.crowded[record.policy] = record.count
+            case Opened():
+                self.opened += 1
+                self.episodes[record.key] = Episode(
+                    record.key, record.episode, record.at, record.policy_hash, record.evidence
+                )
+            case _:
+                self._step(record)
+
+    def _step(self, record: Held | Intent | Outcome | Passed | Failed | Closed) -> None:
+        episode = self.episodes.get(record.key)
+        if episode is None:  # about an episode that is over, e.g. an outcome that came after a person's ack
+            return
+        match record:
+            case Held():
+                self._change(episode, held=record.reason, held_detail=record.detail)
+            case Intent():
+                self._intend(episode, record)
+            case Outcome():
+                self._change(episode, outcome=record, outcome_at=record.at)
+            case Passed():
+                self._change(episode, judged=record.number)
+                self._unclaim(record.key, fields=False)
+            case Failed():
+                self._failed(record.key, record.at, self._action(episode))
+                self._unclaim(record.key)
+                self._change(episode, intent=None, outcome=None, rung=record.rung, detail=record.detail)
+            case Closed():
+                self._close(episode, record)
+
+    def _change(self, episode: Episode, **changes: object) -> None:
+        self.episodes[episode.key] = msgspec.structs.replace(episode, **changes)
+
+    def _intend(self, episode: Episode, intent: Intent) -> None:
+        self.intents = intent.number
+        is_do = intent.step is Step.DO
+        if is_do:
+            oldest = intent.at - LONGEST_WINDOW
+            self.starts = [start for start in self.starts if start.at > oldest]
+            self.starts.append(Start(intent.at, episode.key, intent.plan.disrupts))
+        for claim in claims_of(intent):
+            self.claims[claim] = episode.key
+        self._change(
+            episode,
+            intent=intent,
+            outcome=None,
+            rung=intent.rung,
+            attempts=episode.attempts + is_do,
+            held=None,
+            held_detail="",
+            wish=None,
+        )
+
+    def _close(self, episode: Episode, record: Closed) -> None:
+        key = episode.key
+        if record.helped is False:
+            self._failed(key, record.at, self._action(episode))
+        elif record.helped:
+            self.failures.pop(key, None)
+            self._tracked(key.policy, self._action(episode), helped=True)
+        if record.result is Result.NEEDS_HUMAN:
+            self._change(episode, needs_human=True, detail=record.detail)
+            return
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        self._unclaim(key)
+        self.requests.pop(key, None)
+        gone = self.episodes.pop(key)
+        self._forget_policy(gone.policy_hash)
+
+    def _action(self, episode: Episode) -> str:
+        return episode.intent.action if episode.intent else ""
+
+    def _failed(self, key: Key, at: float, action: str) -> None:
+        before = self.failures.get(key, Failures(0, at))
+        self.failures[key] = Failures(before.count + 1, at)
+        self._tracked(key.policy, action, helped=False)
+
+    def _tracked(self, policy: str, action: str, *, helped: bool) -> None:
+        before = self.track.get((policy, action), Track())
+        self.track[policy, action] = Track(before.helped + helped, before.failed + (not helped))
+
+    def _unclaim(self, key: Key, *, fields: bool = True) -> None:
+        gone = [name for name, holder in self.claims.items() if holder == key and (fields or "#" not in name)]
+        for name in gone:
+            del self.claims[name]
+
+    def _said(self, said: Said) -> None:
+        self.said += 1
+        match said.verb:
+            case Verb.PAUSE:
+                self.paused = f"{said.who}: {said.why}"
+            case Verb.RESUME:
+                self.paused = ""
+            case Verb.FREEZE:
+                self.frozen = f"{said.who}: {said.why}"
+            case Verb.UNFREEZE:
+                self.frozen = ""
+            case Verb.ACT if said.request:
+                self.requests[Key(said.request.policy, said.request.target)] = said
+            case _:
+                self._said_of_episode(said)
+
+    def _said_of_episode(self, said: Said) -> None:
+        episode = self.by_id(said.about)
+        if episode is None:
+            return
+        if said.verb is Verb.APPROVE:
+            self._change(episode, approved_at=said.at)
+        elif said.verb in (Verb.UNDO, Verb.ABORT) and not episode.needs_human:
+            self._change(episode, wish=said.verb)
+        elif said.verb is Verb.ACK and episode.needs_human:
+            self.failures.pop(episode.key, None)
+            self._drop(episode.key)
+
+    def _loaded(self, loaded: Loaded) -> None:
+        old = self.in_force.pop(loaded.policy, "")
+        if loaded.hash:
+            self.policies[loaded.hash] = loaded
+            self.in_force[loaded.policy] = loaded.hash
+        self._forget_policy(old)
+
+    def _forget_policy(self, hash_: str) -> None:
+        in_use = hash_ in self.in_force.values() or any(e.policy_hash == hash_ for e in self.episodes.values())
+        if not in_use:
+            self.policies.pop(hash_, None)
+
+    def by_id(self, episode_id: str) -> Episode | None:
+        """The open episode that people call `episode_id`."""
+        return next((e for e in self.episodes.values() if e.id == episode_id), None)
+
+    def under_way(self) -> list[Episode]:
+        """Episodes that take a place of the concurrency budget."""
+        return [e for e in self.episodes.values() if e.under_way]
+
+    def unsettled(self) -> list[Episode]:
+        """Episodes whose intent was made by an earlier leadership and has no outcome yet."""
+        return [e for e in self.episodes.values() if e.intent and e.outcome is None and e.intent.at < self.led_at]
+
+
+def claims_of(intent: Intent) -> tuple[str, ...]:
+    """Names an intent claims: each object it touches, and each field of it.
+
+    While an attempt is under way nobody else may touch the object; while its success is only held, nobody else may
+    touch the field, so that a hung instance can be restarted while replicas are held.
+    """
+    objects = dict.fromkeys(str(change.object) for change in intent.changes)
+    fields = (f"{change.object}#{change.path}" for change in intent.changes if intent.plan.undo is Undo.REVERSIBLE)
+    return (*objects, *fields)
+
+
+def fold(records: Iterable[AnyRecord], state: State | None = None) -> State:
+    """State after these records."""
+    state = State() if state is None else state
+    for record in records:
+        state.apply(record)
+    return state
+
+
+def age(now: float, at: float) -> float:
+    """Seconds since `at`; a time in the future counts as just happened, so that a clock jump frees nothing."""
+    return max(0.0, now - at)
+
+
+class _Image(msgspec.Struct):
+    """State as a checkpoint keeps it: JSON has no struct keys, so maps become lists of pairs."""
+
+    scalars: tuple[float, int, float, str, str, int, int, int]
+    episodes: list[Episode]
+    claims: list[tuple[str, Key]]
+    starts: list[Start]
+    failures: list[tuple[Key, Failures]]
+    track: list[tuple[tuple[str, str], Track]]
+    requests: list[Said]
+    crowded: dict[str, int]
+    policies: list[Loaded]
+    in_force: dict[str, str]
+
+
+def dump(state: State) -> bytes:
+    """The state as bytes for a checkpoint."""
+    s = state
+    scalars = (s.at, s.epoch, s.led_at, s.paused, s.frozen, s.intents, s.opened, s.said)
+    return msgspec.json.encode(
+        _Image(
+            scalars=scalars,
+            episodes=list(s.episodes.values()),
+            claims=list(s.claims.items()),
+            starts=s.starts,
+            failures=list(s.failures.items()),
+            track=list(s.track.items()),
+            requests=list(s.requests.values()),
+            crowded=s.crowded,
+            policies=list(s.policies.values()),
+            in_force=s.in_force,
+        )
+    )
+
+
+def load(image: bytes) -> State:
+    """The state of these bytes: `load(dump(state)) == state`.
+
+    Raises:
+        msgspec.ValidationError: they are no checkpoint of this version.
+    """
+    i = msgspec.json.decode(image, type=_Image)
+    return State(
+        *i.scalars,
+        episodes={e.key: e for e in i.episodes},
+        claims=dict(i.claims),
+        starts=i.starts,
+        failures=dict(i.failures),
+        track=dict(i.track),
+        requests={Key(said.request.policy, said.request.target): said for said in i.requests if said.request},
+        crowded=i.crowded,
+        policies={loaded.hash: loaded for loaded in i.policies},
+        in_force=i.in_force,
+    )
