@@ -1,0 +1,43 @@
+"""Where facts and samples come from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from telemetry.inventory import Facts, Sample
+from telemetry.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one source saw at one moment.
+
+    Attributes:
+        platform: whose targets `facts` lists; empty for a source that lists none.
+        facts: all targets of the platform; after an error those of the last answer.
+        samples: measured values.
+        error: why the source could not answer; empty when it did.
+    """
+
+    platform: str
+    facts: Mapping[Target, Facts] = field(default_factory=dict)
+    samples: Sequence[Sample] = ()
+    error: str = ""
+
+
+class Source(Protocol):
+    """Reads one system.
+
+    Attributes:
+        name: shown by status and metrics.
+    """
+
+    name: str
+
+    def read(self, now: float) -> Reading:
+        """Read once; never raises: a failure is a Reading with an error, which keeps the last facts.
+
+        Args:
+            now: epoch seconds.
+        """
+        ...
