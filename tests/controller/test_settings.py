@@ -1,0 +1,176 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from controller.settings import PREFIX, Keys, Settings, SettingsError, allowed, load
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def problems(flags=None, config=None) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load(flags or {}, config)
+    return caught.value.problems
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_every_key_has_its_default():
+    settings = load()
+    assert settings.state == Path(".gyrostat")
+    assert settings.interval == 1.0
+    assert {settings.origin(name) for name in Keys.model_fields} == {"default"}
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(monkeypatch, tmp_path):
+    file = write(tmp_path / "s.yaml", "interval: 4s\nattempts: 4\nmax_concurrent: 4\n")
+    monkeypatch.setenv("GYROSTAT_INTERVAL", "3s")
+    monkeypatch.setenv("GYROSTAT_ATTEMPTS", "5")
+    settings = load({"interval": "2s", "attempts": None}, file)
+    assert (settings.interval, settings.attempts, settings.max_concurrent) == (2.0, 5, 4)
+    found = [settings.origin(name) for name in ("interval", "attempts", "max_concurrent", "warmup")]
+    assert found == ["flag", "environment", "file", "default"]
+
+
+def test_the_file_in_the_state_directory_is_found_by_itself(tmp_path):
+    write(tmp_path / ".gyrostat" / "gyrostat.yaml", "attempts: 7\n")
+    write(tmp_path / "other" / "gyrostat.yaml", "attempts: 8\n")
+    assert load().attempts == 7
+    assert load({"state": "other"}).attempts == 8
+
+
+def test_the_environment_can_name_the_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("GYROSTAT_CONFIG", str(write(tmp_path / "s.yaml", "attempts: 9\n")))
+    assert load().attempts == 9
+
+
+def test_paths_of_a_file_are_relative_to_it(tmp_path):
+    file = write(tmp_path / "deep" / "s.yaml", "services: services.yaml\npolicies: /etc/policies\n")
+    settings = load({}, file)
+    assert settings.services == tmp_path / "deep" / "services.yaml"
+    assert settings.policies == Path("/etc/policies")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"interval": "0"}, "--interval: '0' is not allowed (from 50ms to 1m; a bare number is seconds)"),
+        ({"interval": "nan"}, "--interval: 'nan' is not allowed (from 50ms to 1m; a bare number is seconds)"),
+        ({"interval": "inf"}, "--interval: 'inf' is not allowed (from 50ms to 1m; a bare number is seconds)"),
+        ({"interval": "-1"}, "--interval: '-1' is not allowed (from 50ms to 1m; a bare number is seconds)"),
+        ({"interval": "5 s"}, "--interval: '5 s' is not allowed (from 50ms to 1m; a bare number is seconds)"),
+        ({"interval": float("nan")}, "--interval: nan is not allowed (from 50ms to 1m; a bare number is seconds)"),
+        ({"max_concurrent": "0"}, "--max-concurrent: '0' is not allowed (a whole number from 1 to 100)"),
+        ({"max_concurrent": "1e9"}, "--max-concurrent: '1e9' is not allowed (a whole number from 1 to 100)"),
+        ({"dry_run": "perhaps"}, "--dry-run: 'perhaps' is not allowed (true or false)"),
+        ({"state": ""}, "--state: '' is not allowed (a path)"),
+        (
+            {"mode_cap": "observe"},
+            "--mode: 'observe' is not allowed (did you mean Observe? allowed: Observe, Recommend, Approve, Enforce)",
+        ),
+        ({"intervall": "1"}, "intervall: is no setting (did you mean interval? "),
+        (
+            {"backoff_first": "2d", "backoff_max": "1d"},
+            "backoff_first: 2d is longer than backoff_max, 1d",
+        ),
+    ],
+)
+def test_a_bad_flag_says_what_is_allowed(flags, message):
+    (problem,) = problems(flags)
+    assert problem.startswith(message)
+
+
+def test_a_bad_variable_is_named_by_its_full_name(monkeypatch):
+    monkeypatch.setenv("GYROSTAT_ATTEMPTS", "many")
+    assert problems() == ("GYROSTAT_ATTEMPTS: 'many' is not allowed (a whole number from 1 to 100)",)
+
+
+def test_a_misspelt_variable_is_an_error(monkeypatch):
+    monkeypatch.setenv("GYROSTAT_ATEMPTS", "3")
+    monkeypatch.setenv("GYROSTAT_QQQ", "3")
+    assert problems() == (
+        "GYROSTAT_ATEMPTS: is no setting (did you mean GYROSTAT_ATTEMPTS?)",
+        "GYROSTAT_QQQ: is no setting (`auto settings` lists them all)",
+    )
+
+
+def test_all_errors_of_a_file_come_together_with_their_places(tmp_path):
+    file = write(tmp_path / "s.yaml", "atempts: 3\ninterval: 100s\nmetrics: 0.0.0.0:1\nmax_concurrent: '3'\n")
+    found = problems({}, file)
+    assert [text.removeprefix(f"{file}:").split(": ")[0] for text in found] == ["1:1", "2:11", "3:10", "4:17"]
+    assert "did you mean attempts?" in found[0]
+    assert "from 50ms to 1m" in found[1]
+    assert "without authentication" in found[2]
+
+
+@pytest.mark.parametrize("make", ["missing", "directory", "fifo", "unreadable", "huge", "empty"])
+def test_a_file_that_is_no_readable_file_is_refused_at_once(tmp_path, make):
+    file = tmp_path / "s.yaml"
+    match make:
+        case "directory":
+            file.mkdir()
+        case "fifo":
+            os.mkfifo(file)
+        case "unreadable":
+            file.symlink_to(file)
+        case "huge":
+            file.write_text("# " + "x" * (2 << 20))
+        case "empty":
+            file.touch()
+    (problem,) = problems({}, file)
+    assert problem.startswith(f"{file}:1:1: ")
+
+
+def test_the_found_file_may_not_move_the_directory_it_lies_in(tmp_path):
+    write(tmp_path / ".gyrostat" / "gyrostat.yaml", "state: elsewhere\n")
+    assert "state: stands in the file that was found by it" in problems()[0]
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:9464", "10.0.0.1:1", "example.org:80", ":9464", "127.0.0.1", "127.0.0.1:99999", "[::]:1"]
+)
+def test_metrics_are_served_on_loopback_only(address):
+    assert "loopback" in problems({"metrics": address})[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("off", None),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("localhost:9464", ("127.0.0.1", 9464)),
+        ("[::1]:80", ("::1", 80)),
+    ],
+)
+def test_a_metrics_address_is_taken_apart(text, address):
+    assert load({"metrics": text}).metrics_address == address
+
+
+def test_a_duration_may_be_bare_seconds_in_flags_environment_and_code(monkeypatch):
+    monkeypatch.setenv("GYROSTAT_WARMUP", "1.5")
+    assert load({"interval": "0.5"}).warmup == 1.5
+    assert Settings(interval=0.25).interval == 0.25
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load().attempts = 5
+
+
+@pytest.mark.parametrize("name", sorted(Keys.model_fields))
+def test_every_key_says_what_it_means_why_and_what_is_allowed(name):
+    field = Keys.model_fields[name]
+    assert field.description
+    assert field.json_schema_extra["why"]
+    assert allowed(name)
