@@ -42,6 +42,11 @@ def evidence(
         samples: fewest samples behind a column that the condition reads.
         values: name and value of each such column.
     """
-    product = decisive * coverage * reliable
-    parts = (round(part, 4) for part in (product, decisive, coverage, reliable))
-    return Evidence(*parts, samples, values)
+    return Evidence(
+        confidence=round(decisive * coverage * reliable, 4),
+        decisiveness=round(decisive, 4),
+        coverage=round(coverage, 4),
+        reliability=round(reliable, 4),
+        samples=samples,
+        values=values,
+    )

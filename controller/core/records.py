@@ -168,12 +168,17 @@ class Passed(Record, frozen=True):
 
 
 class Failed(Record, frozen=True):
-    """An attempt that leaves nothing to put back did not help; the episode goes on with `rung`."""
+    """An attempt is over, did not help and left nothing behind; the episode goes on with `rung`.
+
+    Attributes:
+        counts: it was a remedy that failed; a look that found something wrong is none.
+    """
 
     key: Key
     number: int
     rung: int
     detail: str = ""
+    counts: bool = True
 
 
 class Closed(Record, frozen=True):
@@ -234,11 +239,13 @@ class Loaded(Record, frozen=True):
 
     Attributes:
         content: canonical JSON of the policy document.
+        once: it serves one request of a person and is not in force for anything else.
     """
 
     policy: str
     hash: str
     content: str = ""
+    once: bool = False
 
 
 class Led(Record, frozen=True):

@@ -39,9 +39,11 @@ class Episode(msgspec.Struct, frozen=True):
     Attributes:
         id: short name for people: `e7`.
         rung: which action of the ladder is next or under way.
+        last_rung: which one was tried last; -1 when none.
         attempts: Do intents so far.
         intent, outcome: the step under way, and what became of it.
         outcome_at: when the outcome was recorded.
+        epoch: leadership that made the intent.
         judged: number of the last intent whose verification passed; 0 when none.
         held, held_detail: why it did not act when it last wanted to.
         approved_at: when a person approved; 0 when nobody did.
@@ -56,10 +58,12 @@ class Episode(msgspec.Struct, frozen=True):
     policy_hash: str
     evidence: Evidence
     rung: int = 0
+    last_rung: int = -1
     attempts: int = 0
     intent: Intent | None = None
     outcome: Outcome | None = None
     outcome_at: float = 0.0
+    epoch: int = 0
     judged: int = 0
     held: Reason | None = None
     held_detail: str = ""
@@ -171,7 +175,8 @@ class State(msgspec.Struct):
                 self._change(episode, judged=record.number)
                 self._unclaim(record.key, fields=False)
             case Failed():
-                self._failed(record.key, record.at, self._action(episode))
+                if record.counts:
+                    self._failed(record.key, record.at, self._action(episode))
                 self._unclaim(record.key)
                 self._change(episode, intent=None, outcome=None, rung=record.rung, detail=record.detail)
             case Closed():
@@ -193,7 +198,9 @@ class State(msgspec.Struct):
             episode,
             intent=intent,
             outcome=None,
+            epoch=self.epoch,
             rung=intent.rung,
+            last_rung=intent.rung if is_do else episode.last_rung,
             attempts=episode.attempts + is_do,
             held=None,
             held_detail="",
@@ -264,6 +271,9 @@ class State(msgspec.Struct):
             self._drop(episode.key)
 
     def _loaded(self, loaded: Loaded) -> None:
+        if loaded.once:
+            self.policies[loaded.hash] = loaded
+            return
         old = self.in_force.pop(loaded.policy, "")
         if loaded.hash:
             self.policies[loaded.hash] = loaded
@@ -285,7 +295,7 @@ class State(msgspec.Struct):
 
     def unsettled(self) -> list[Episode]:
         """Episodes whose intent was made by an earlier leadership and has no outcome yet."""
-        return [e for e in self.episodes.values() if e.intent and e.outcome is None and e.intent.at < self.led_at]
+        return [e for e in self.episodes.values() if e.intent and e.outcome is None and e.epoch < self.epoch]
 
 
 def claims_of(intent: Intent) -> tuple[str, ...]:

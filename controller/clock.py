@@ -1,0 +1,20 @@
+"""The one place that reads the wall clock."""
+
+from collections.abc import Callable
+from time import monotonic, time  # noqa: TID251  the one place
+
+
+class Clock:
+    """Wall clock at start plus monotonic time since: a step of the system clock neither frees nor freezes anything."""
+
+    def __init__(self, wall: Callable[[], float] = time, steady: Callable[[], float] = monotonic) -> None:
+        self._steady = steady
+        self._offset = wall() - steady()
+
+    def now(self) -> float:
+        """Epoch seconds, rounded to microseconds so that they read back from the trail as the same value."""
+        return round(self._offset + self._steady(), 6)
+
+    def never_behind(self, at: float) -> None:
+        """Move on to `at` if that lies ahead: time in the trail never runs backwards over a restart."""
+        self._offset += max(0.0, at - self.now())

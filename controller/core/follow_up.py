@@ -1,0 +1,361 @@
+"""What becomes of an episode that is under way: a table, first match wins. The docs draw their diagram from it.
+
+Rule 1  Nothing new is begun here: only verified, released, undone, or given to a person.
+Rule 2  Unknown never reverses and never counts as success: past the deadline it becomes a person's.
+Rule 3  Every effect ends lifted, undone or with a person.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from actions.plan import Change
+from controller.core.records import Closed, Failed, Intent, Outcome, Passed, Result, Step
+from controller.core.state import Episode, State
+from controller.core.wish import Limits
+from policies.policy import OnFailure, Policy
+from telemetry.verdict import Verdict
+
+HOLD_MAX = 86_400.0
+"""Seconds: holds double with each redo up to this."""
+
+Next = Intent | Passed | Failed | Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One episode as the table sees it.
+
+    Attributes:
+        until: whether the policy's `until` holds now for the target.
+        policy: the content that the episode was opened with.
+        gone: the platform answers and no longer lists the target.
+    """
+
+    now: float
+    episode: Episode
+    until: Verdict
+    policy: Policy
+    state: State
+    limits: Limits
+    gone: bool = False
+    step: Step = field(init=False)
+    intent: Intent = field(init=False)
+    outcome: Outcome = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name what every row reads; rows about a missing intent or outcome stand first in the table."""
+        if self.episode.intent is not None:
+            object.__setattr__(self, "intent", self.episode.intent)
+            object.__setattr__(self, "step", self.episode.intent.step)
+        if self.episode.outcome is not None:
+            object.__setattr__(self, "outcome", self.episode.outcome)
+
+    @property
+    def passed(self) -> bool:
+        """This step's verification has succeeded."""
+        return self.episode.judged == self.intent.number
+
+    @property
+    def delay(self) -> float:
+        """Seconds by which a restart of the controller moved the deadlines: time that nobody watched."""
+        lost = self.state.led_at - self.intent.at
+        return max(0.0, lost)
+
+    @property
+    def early(self) -> bool:
+        """Verification reads nothing yet."""
+        return self.now < self.intent.judge_at + self.delay
+
+    @property
+    def due(self) -> bool:
+        """The deadline has passed."""
+        return self.now >= self.intent.due + self.delay
+
+    @property
+    def reversible(self) -> bool:
+        """Something of ours is in force that can be put back."""
+        plan, stage = self.intent.plan, self.intent.stage
+        lifted = bool(plan.release) and stage >= len(plan.release)
+        return bool(plan.undo_changes()) and not lifted
+
+    @property
+    def stages_left(self) -> bool:
+        """Something is still held and must be lifted."""
+        return self.intent.stage < len(self.intent.plan.release)
+
+    @property
+    def hold_over(self) -> bool:
+        """The success was held for as long as asked."""
+        return self.now >= self.episode.outcome_at + self.intent.hold
+
+    @property
+    def can_climb(self) -> bool:
+        """There is a further rung."""
+        return self.intent.rung + 1 < len(self.policy.rungs)
+
+    @property
+    def climbs(self) -> bool:
+        """A failed rung is followed by the next."""
+        return self.policy.on_failure is OnFailure.NEXT and self.can_climb
+
+    @property
+    def may_retry(self) -> bool:
+        """This failure is not the last one allowed."""
+        before = self.state.failures.get(self.episode.key)
+        return (before.count if before else 0) + 1 < self.limits.attempts
+
+    @property
+    def free(self) -> bool:
+        """Writing is allowed, and no other episode is at the same object."""
+        holders = (self.state.claims.get(str(change.object)) for change in self.intent.plan.changes)
+        return not self.state.frozen and all(holder in (None, self.episode.key) for holder in holders)
+
+    def closed(self, result: Result, detail: str = "", *, helped: bool | None = None) -> Closed:
+        """The end; what a person must look at stays claimed."""
+        keep = result is Result.NEEDS_HUMAN and self.episode.intent is not None
+        objects = tuple(dict.fromkeys(change.object for change in self.intent.plan.changes)) if keep else ()
+        return Closed(self.now, self.episode.key, result, detail, helped, objects)
+
+    def intend(self, step: Step, changes: tuple[Change, ...], *, stage: int, hold: float = 0.0) -> Intent:
+        """A further step of the same attempt."""
+        return Intent(
+            self.now,
+            self.episode.key,
+            number=self.state.intents + 1,
+            step=step,
+            rung=self.intent.rung,
+            action=self.intent.action,
+            changes=changes,
+            plan=self.intent.plan,
+            judge_at=self.now + self.policy.initial_delay,
+            due=self.now + self.policy.within,
+            stage=stage,
+            hold=hold,
+        )
+
+    def undo(self) -> Intent:
+        """Put back what is still ours: after a release stage, only what is not yet lifted."""
+        plan, stage = self.intent.plan, self.intent.stage
+        lifted = plan.release[stage - 1] if stage else None
+        changes = plan.undo_changes()
+        if lifted is not None:
+            first = plan.changes[0]
+            changes = (Change(lifted.object, lifted.path, lifted.after, first.before),)
+        return self.intend(Step.UNDO, changes, stage=len(plan.release))
+
+    def release(self) -> Intent:
+        """Lift the next stage of a success."""
+        stage, plan = self.intent.stage, self.intent.plan
+        return self.intend(
+            Step.RELEASE, (plan.release[stage],), stage=stage + 1, hold=plan.hold / max(1, len(plan.release))
+        )
+
+    def redo(self) -> Intent:
+        """The release came too early: back one stage, and hold twice as long."""
+        stage = self.intent.stage - 1
+        hold = min(HOLD_MAX, 2 * max(self.intent.hold, self.intent.plan.hold))
+        return self.intend(Step.REDO, (self.intent.plan.release[stage].inverse(),), stage=stage, hold=hold)
+
+    def failed(self, rung: int, detail: str, *, counts: bool = True) -> Failed:
+        """The attempt is over; the episode is not."""
+        return Failed(self.now, self.episode.key, self.intent.number, rung, detail, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        when: the case, in words, as docs show it.
+        then: what is recorded, in words.
+        matches: the case, in code.
+        record: what is recorded; None waits.
+    """
+
+    when: str
+    then: str
+    matches: Callable[[Case], bool]
+    record: Callable[[Case], Next | None] = lambda _: None
+
+
+def _is(case: Case, *steps: Step) -> bool:
+    return case.step in steps
+
+
+TABLE: tuple[Row, ...] = (
+    Row("it waits for `auto ack`", "-", lambda c: c.episode.needs_human),
+    Row(
+        "no intent, a person aborted it",
+        "Closed Dropped",
+        lambda c: c.episode.intent is None and c.episode.wish is not None,
+        lambda c: c.closed(Result.DROPPED, "a person ended it"),
+    ),
+    Row(
+        "no intent, a person's request expired",
+        "Closed Dropped",
+        lambda c: c.episode.intent is None and _expired(c),
+        lambda c: c.closed(Result.DROPPED, f"not started in time: {c.episode.held or 'no plan'}"),
+    ),
+    Row(
+        "no intent, until passes, nobody asked",
+        "Closed Recovered",
+        lambda c: c.episode.intent is None and c.until is Verdict.PASS and not _asked(c),
+        lambda c: c.closed(Result.RECOVERED, "by itself; nothing was done"),
+    ),
+    Row(
+        "no intent, the target is gone",
+        "Closed Dropped",
+        lambda c: c.episode.intent is None and c.gone,
+        lambda c: c.closed(Result.DROPPED, "the target is gone"),
+    ),
+    Row(
+        "no intent, its policy is no longer in force",
+        "Closed Dropped",
+        lambda c: c.episode.intent is None and not _in_force(c) and not _asked(c),
+        lambda c: c.closed(Result.DROPPED, "its policy was changed or removed"),
+    ),
+    Row("no intent", "-", lambda c: c.episode.intent is None),
+    Row("no outcome yet", "-", lambda c: c.episode.outcome is None),
+    Row(
+        "outcome Unknown",
+        "Closed NeedsHuman",
+        lambda c: c.outcome.result is Verdict.UNKNOWN,
+        lambda c: c.closed(Result.NEEDS_HUMAN, f"nobody can tell whether it was written: {c.outcome.detail}"),
+    ),
+    Row(
+        "Do failed to write",
+        "Closed Dropped",
+        lambda c: c.outcome.result is Verdict.FAIL and _is(c, Step.DO),
+        lambda c: c.closed(Result.DROPPED, c.outcome.detail),
+    ),
+    Row(
+        "another step failed to write",
+        "Closed NeedsHuman",
+        lambda c: c.outcome.result is Verdict.FAIL,
+        lambda c: c.closed(Result.NEEDS_HUMAN, f"{c.step} was refused: {c.outcome.detail}", helped=_helped(c)),
+    ),
+    Row(
+        "Undo written, a further rung is left",
+        "Failed, next rung",
+        lambda c: _is(c, Step.UNDO) and c.climbs and c.episode.wish is None,
+        lambda c: c.failed(c.intent.rung + 1, "did not help, put back"),
+    ),
+    Row(
+        "Undo written",
+        "Closed Undone",
+        lambda c: _is(c, Step.UNDO),
+        lambda c: c.closed(Result.UNDONE, "did not help, put back", helped=False),
+    ),
+    Row(
+        "a person wants it undone or ended, reversible, free",
+        "Undo",
+        lambda c: c.episode.wish is not None and c.reversible and c.free,
+        lambda c: c.undo(),
+    ),
+    Row(
+        "a person ended it, nothing to put back",
+        "Closed Dropped",
+        lambda c: c.episode.wish is not None and not c.reversible,
+        lambda c: c.closed(Result.DROPPED, "a person ended it; there is nothing to put back"),
+    ),
+    Row(
+        "passed, stages left, hold over, free",
+        "Release",
+        lambda c: c.passed and c.stages_left and c.hold_over and c.free,
+        lambda c: c.release(),
+    ),
+    Row("passed, stages left", "-", lambda c: c.passed and c.stages_left),
+    Row(
+        "passed",
+        "Closed Healed",
+        lambda c: c.passed,
+        lambda c: c.closed(Result.HEALED, "", helped=bool(c.intent.plan.changes) or None),
+    ),
+    Row(
+        "a probe failed, a further rung is left",
+        "Failed, next rung",
+        lambda c: Verdict.FAIL in c.outcome.found and c.can_climb,
+        lambda c: c.failed(c.intent.rung + 1, f"{c.outcome.found.count(Verdict.FAIL)} probes failed", counts=False),
+    ),
+    Row("before the initial delay", "-", lambda c: c.early),
+    Row(
+        "until passes",
+        "Passed",
+        lambda c: c.until is Verdict.PASS,
+        lambda c: Passed(c.now, c.episode.key, c.intent.number),
+    ),
+    Row("before the deadline", "-", lambda c: not c.due),
+    Row(
+        "deadline, until unknown",
+        "Closed NeedsHuman",
+        lambda c: c.until is Verdict.UNKNOWN,
+        lambda c: c.closed(Result.NEEDS_HUMAN, "nobody can tell whether it helped"),
+    ),
+    Row(
+        "deadline, Release failed, free",
+        "Redo, twice the hold",
+        lambda c: _is(c, Step.RELEASE) and c.free,
+        lambda c: c.redo(),
+    ),
+    Row("deadline, Release failed", "-", lambda c: _is(c, Step.RELEASE)),
+    Row(
+        "deadline, did not help, the policy says Escalate",
+        "Closed NeedsHuman",
+        lambda c: c.policy.on_failure is OnFailure.ESCALATE,
+        lambda c: c.closed(Result.NEEDS_HUMAN, "did not help; the policy asks for a person", helped=False),
+    ),
+    Row(
+        "deadline, did not help, reversible, free",
+        "Undo",
+        lambda c: c.reversible and c.free,
+        lambda c: c.undo(),
+    ),
+    Row("deadline, did not help, reversible", "-", lambda c: c.reversible),
+    Row(
+        "deadline, did not help, a further rung is left",
+        "Failed, next rung",
+        lambda c: c.climbs and c.may_retry,
+        lambda c: c.failed(c.intent.rung + 1, "did not help"),
+    ),
+    Row(
+        "deadline, did not help, attempts left",
+        "Failed, same rung",
+        lambda c: c.may_retry,
+        lambda c: c.failed(c.intent.rung, "did not help"),
+    ),
+    Row(
+        "deadline, did not help",
+        "Closed NeedsHuman",
+        lambda _: True,
+        lambda c: c.closed(Result.NEEDS_HUMAN, "did not help, and no attempt is left", helped=False),
+    ),
+)
+"""First match wins."""
+
+
+def _asked(case: Case) -> bool:
+    return case.episode.key in case.state.requests
+
+
+def _in_force(case: Case) -> bool:
+    return case.state.in_force.get(case.episode.key.policy) == case.episode.policy_hash
+
+
+def _expired(case: Case) -> bool:
+    said = case.state.requests.get(case.episode.key)
+    return said is not None and said.request is not None and case.now >= said.request.expires
+
+
+def _helped(case: Case) -> bool | None:
+    """An undo is only tried after something did not help; a release or redo only after it did."""
+    return False if case.step is Step.UNDO else None
+
+
+def row_of(case: Case) -> Row:
+    """The line of the table that decides this case."""
+    return next(row for row in TABLE if row.matches(case))
+
+
+def follow_up(case: Case) -> Next | None:
+    """What is recorded now about an episode under way; None waits."""
+    return row_of(case).record(case)

@@ -1,0 +1,43 @@
+"""Ownership: is it ours to touch, and is nobody else at it?"""
+
+from fnmatch import fnmatchcase
+
+from actions.plan import Refusal
+from actions.reason import Reason
+from controller.core.wish import Wish
+
+
+def scope(wish: Wish) -> Refusal | None:
+    """A namespaced policy stays in its namespace, and a plan touches what its action declares, nothing more."""
+    inside = wish.policy.namespace in (None, wish.target.namespace)
+    if not inside:
+        return Refusal(Reason.OUT_OF_SCOPE, f"the policy belongs to namespace {wish.policy.namespace}")
+    for change in wish.plan.changes:
+        if not any(fnmatchcase(change.path, pattern) for pattern in wish.action.writes):
+            return Refusal(Reason.OUT_OF_SCOPE, f"{wish.action.name} does not declare that it writes {change.path}")
+    return None
+
+
+def protected(wish: Wish) -> Refusal | None:
+    """Somebody said hands off."""
+    return Refusal(Reason.PROTECTED, wish.facts.protected) if wish.facts.protected else None
+
+
+def mechanism(wish: Wish) -> Refusal | None:
+    """What the platform cannot change is refused, never faked."""
+    asked = (*wish.plan.changes, *wish.plan.probes)
+    missing = [c.path for c in asked if c.object == wish.target and c.path not in wish.facts.fields]
+    if not missing:
+        return None
+    return Refusal(Reason.NO_MECHANISM, f"{wish.target.platform} has no way to change {missing[0]}")
+
+
+def claimed(wish: Wish) -> Refusal | None:
+    """Another episode is at the same object, or holds the same field."""
+    for change in wish.plan.changes:
+        for name in (str(change.object), f"{change.object}#{change.path}"):
+            holder = wish.state.claims.get(name)
+            if holder is not None and holder != wish.proposal.key:
+                other = wish.state.episodes[holder].id
+                return Refusal(Reason.CLAIMED, f"episode {other} ({holder.policy}) is at it")
+    return None

@@ -1,0 +1,169 @@
+"""The whole decision, as one pure function.
+
+The loop appends the records in one transaction and then performs the intents among them; outcomes come back as
+records of a later tick. So the same function is live, analyze, dry-run, test, replay and simulation.
+"""
+
+from collections.abc import Sequence
+
+from actions.plan import Plan, Refusal
+from actions.reason import Reason
+from controller.core.follow_up import Case, follow_up
+from controller.core.guards import first_refusal
+from controller.core.records import AnyRecord, Closed, Crowded, Held, Intent, Key, Opened, Result, Step
+from controller.core.state import Episode, State
+from controller.core.wish import Proposal, Rulebook, Wish
+from policies.policy import Policy
+from telemetry.expression import Truth
+from telemetry.snapshot import Snapshot
+from telemetry.target import Target
+from telemetry.verdict import Verdict
+
+PLANNED_PER_SLOT = 4
+"""Wishes planned per free slot and tick: work is bounded by what could start, not by how much is sick."""
+
+
+def tick(
+    now: float, snapshot: Snapshot, state: State, proposals: Sequence[Proposal], rules: Rulebook
+) -> list[AnyRecord]:
+    """Decide.
+
+    Args:
+        now: epoch seconds, never behind the last record.
+        snapshot: what is true now.
+        state: what was done before; not changed.
+        proposals: what the agents would have done.
+        rules: policies by hash, actions, guards and limits.
+
+    Returns:
+        Records to append together; intents among them are to be performed once they are durable.
+    """
+    turn = _Turn(now, snapshot, state, rules)
+    turn.finish_what_is_under_way()
+    turn.admit_new(proposals)
+    return turn.records
+
+
+class _Turn:
+    """One tick: a draft of the state carries each decision to the next, so that budgets hold within the tick."""
+
+    def __init__(self, now: float, snapshot: Snapshot, state: State, rules: Rulebook) -> None:
+        self.now, self.snapshot, self.rules = now, snapshot, rules
+        self.draft = state.fork()
+        self.draft.paused = state.paused or rules.paused
+        self.draft.frozen = state.frozen or rules.frozen
+        self.records: list[AnyRecord] = []
+        self._truths: dict[str, Truth] = {}
+
+    def note(self, record: AnyRecord) -> None:
+        self.draft.apply(record)
+        self.records.append(record)
+
+    def finish_what_is_under_way(self) -> None:
+        for episode in list(self.draft.episodes.values()):
+            policy = self.rules.policies.get(episode.policy_hash)
+            if policy is None:
+                self._orphan(episode)
+                continue
+            target = episode.key.target
+            gone = target not in self.snapshot.rows and target.platform not in self.snapshot.silent
+            case = Case(self.now, episode, self._until(policy, target), policy, self.draft, self.rules.limits, gone)
+            if (record := follow_up(case)) is not None:
+                self.note(record)
+
+    def _orphan(self, episode: Episode) -> None:
+        """Nobody can judge it: its policy's content cannot be read by this version."""
+        if episode.needs_human or (episode.intent and episode.outcome is None):
+            return
+        result = Result.NEEDS_HUMAN if episode.intent else Result.DROPPED
+        self.note(Closed(self.now, episode.key, result, "the policy it was opened with cannot be read"))
+
+    def _until(self, policy: Policy, target: Target) -> Verdict:
+        if policy.hash not in self._truths:
+            self._truths[policy.hash] = policy.until.evaluate(self.snapshot.columns)
+        return self._truths[policy.hash].at(self.snapshot.rows.get(target))
+
+    def admit_new(self, proposals: Sequence[Proposal]) -> None:
+        ranked = sorted(proposals, key=self._rank)
+        self._open(ranked)
+        free = self.rules.limits.max_concurrent - len(self.draft.under_way())
+        left = PLANNED_PER_SLOT * max(1, free)
+        for proposal in ranked:
+            episode = self.draft.episodes.get(proposal.key)
+            waiting = episode is not None and episode.intent is None and not episode.needs_human
+            if not waiting or episode is None or episode.policy_hash != proposal.policy_hash:
+                continue
+            self._wish(proposal, episode)
+            left -= 1
+            if left == 0:
+                break
+
+    def _rank(self, proposal: Proposal) -> tuple[bool, int, int, float, Key]:
+        """Best first: people, severity, priority, confidence, name."""
+        policy = self.rules.policies[proposal.policy_hash]
+        return (
+            not proposal.by_person,
+            -policy.severity,
+            -policy.priority,
+            -proposal.evidence.confidence,
+            proposal.key,
+        )
+
+    def _open(self, ranked: Sequence[Proposal]) -> None:
+        """Open an episode for the best ones of each policy; what is above the cap is one aggregate record."""
+        open_, crowd = dict[str, int](), dict.fromkeys(self.draft.crowded, 0)
+        for key in self.draft.episodes:
+            open_[key.policy] = open_.get(key.policy, 0) + 1
+        for proposal in ranked:
+            name = proposal.key.policy
+            if proposal.key in self.draft.episodes:
+                continue
+            if open_.get(name, 0) >= self.rules.limits.max_open_episodes:
+                crowd[name] = crowd.get(name, 0) + 1
+                continue
+            open_[name] = open_.get(name, 0) + 1
+            episode = f"e{self.draft.opened + 1}"
+            self.note(Opened(self.now, proposal.key, episode, proposal.policy_hash, proposal.evidence))
+        for name, count in crowd.items():
+            if count.bit_length() != self.draft.crowded.get(name, 0).bit_length():
+                self.note(Crowded(self.now, name, count))
+
+    def _wish(self, proposal: Proposal, episode: Episode) -> None:
+        policy = self.rules.policies[proposal.policy_hash]
+        plan = self._plan(episode, policy)
+        if isinstance(plan, Plan):
+            action = self.rules.actions[policy.rungs[episode.rung].action]
+            wish = Wish(proposal, plan, policy, action, self.draft, self.snapshot, self.now, self.rules.limits)
+            refusal = first_refusal(self.rules.guards, wish)
+            if refusal is None:
+                self.note(self._intent(wish))
+                return
+        else:
+            refusal = plan
+        if refusal.reason is not episode.held:
+            self.note(Held(self.now, proposal.key, refusal.reason, refusal.detail))
+
+    def _plan(self, episode: Episode, policy: Policy) -> Plan | Refusal:
+        target, rung = episode.key.target, policy.rungs[episode.rung]
+        facts = self.snapshot.facts.get(target)
+        if facts is None:
+            return Refusal(Reason.UNKNOWN, "the platform does not list this target")
+        try:
+            return self.rules.actions[rung.action].plan(target, rung.params, facts, rung.hold)
+        except Exception as error:  # noqa: BLE001  an action that cannot plan refuses, whatever went wrong
+            return Refusal(Reason.GUARD_ERROR, f"{rung.action}.plan: {type(error).__name__}: {error}")
+
+    def _intent(self, wish: Wish) -> Intent:
+        return Intent(
+            self.now,
+            wish.proposal.key,
+            number=self.draft.intents + 1,
+            step=Step.DO,
+            rung=wish.episode.rung,
+            action=wish.action.name,
+            changes=wish.plan.changes,
+            plan=wish.plan,
+            judge_at=self.now + wish.policy.initial_delay,
+            due=self.now + wish.policy.within,
+            hold=wish.plan.hold,
+        )

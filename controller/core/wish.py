@@ -1,0 +1,112 @@
+"""A wish: a proposal with its plan, and everything a guard may look at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from actions.action import Action
+from actions.plan import Plan, Refusal
+from controller.core.records import Evidence, Key
+from controller.core.state import Episode, State
+from policies.policy import Mode, Policy, Rung
+from telemetry.inventory import Facts
+from telemetry.snapshot import Snapshot
+from telemetry.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The operator's bounds, over all policies.
+
+    Attributes:
+        max_concurrent: attempts under way at once.
+        attempts: attempts in a row that may fail before a human is asked.
+        backoff_first, backoff_max: seconds to wait after the first failure (doubled by each), and at most.
+        warmup: seconds after taking the lead in which nothing new starts.
+        max_open_episodes: per policy.
+        facts_stale: seconds after which a platform's facts are too old to act on.
+        mode_cap: no policy acts above this mode.
+    """
+
+    max_concurrent: int = 3
+    attempts: int = 3
+    backoff_first: float = 600.0
+    backoff_max: float = 86_400.0
+    warmup: float = 10.0
+    max_open_episodes: int = 200
+    facts_stale: float = 10.0
+    mode_cap: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What an agent would have done.
+
+    Attributes:
+        key: the episode it belongs to.
+        policy_hash: which content of the policy.
+        evidence: what it rests on.
+        by_person: who asked, if a person did; a person may skip evidence and warm-up, nothing else.
+    """
+
+    key: Key
+    policy_hash: str
+    evidence: Evidence
+    by_person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One proposal, planned, before the guards."""
+
+    proposal: Proposal
+    plan: Plan
+    policy: Policy
+    action: Action
+    state: State
+    snapshot: Snapshot
+    now: float
+    limits: Limits
+
+    @property
+    def target(self) -> Target:
+        """What would be touched."""
+        return self.proposal.key.target
+
+    @property
+    def episode(self) -> Episode:
+        """Its open episode."""
+        return self.state.episodes[self.proposal.key]
+
+    @property
+    def rung(self) -> Rung:
+        """The rung of the ladder that would be done."""
+        return self.policy.rungs[self.episode.rung]
+
+    @property
+    def facts(self) -> Facts:
+        """What the platform says of the target."""
+        return self.snapshot.facts[self.target]
+
+
+Guard = Callable[[Wish], Refusal | None]
+"""None lets the wish pass; a refusal, or an exception, holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """What the decision goes by.
+
+    Attributes:
+        policies: by hash: those in force and those that open episodes still need.
+        actions: by name.
+        guards: by name, in the order they are asked.
+        limits: the operator's bounds.
+        paused, frozen: why a local flag file stops us; empty when not. OR-ed with what the trail says.
+    """
+
+    policies: Mapping[str, Policy]
+    actions: Mapping[str, Action]
+    guards: Mapping[str, Guard]
+    limits: Limits
+    paused: str = ""
+    frozen: str = ""

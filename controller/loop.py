@@ -1,0 +1,278 @@
+"""The loop: the only writer. Each turn folds the news, decides, makes the decision durable, and only then acts."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event
+from time import monotonic
+
+import structlog
+
+from actions.reason import Reason
+from actions.registry import ACTIONS
+from audit.journal import Claimed, Fenced, JournalError, OverBudget
+from controller.clock import Clock
+from controller.core.agents import PolicyAgent, people
+from controller.core.guards import GUARDS
+from controller.core.records import AnyRecord, Held, Key, Outcome
+from controller.core.state import State
+from controller.core.tick import tick
+from controller.core.wish import Limits, Proposal, Rulebook
+from controller.executor import Answer, Boundary, Committed, Executor, no_fault
+from controller.inbox import Refused, Waiting, statements
+from controller.instrumentation import Instruments
+from controller.policyset import PolicySet
+from controller.trail import Trail, without_starts
+from telemetry.processor import Processor
+from telemetry.snapshot import Snapshot
+
+STOP_FILES = ("paused", "frozen")
+"""Flag files in the state directory: they stop the loop even when the store is down."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What readers see: one immutable view, swapped at the end of each turn."""
+
+    now: float
+    snapshot: Snapshot
+    state: State
+    rules: Rulebook
+    proposals: Sequence[Proposal]
+    problems: tuple[str, ...]
+    trouble: str
+    epoch: int
+    metrics: str = ""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a loop is made of; `compose` makes the real ones."""
+
+    state_dir: Path
+    clock: Clock
+    trail: Trail
+    processor: Processor
+    policies: PolicySet
+    executor: Executor
+    limits: Limits
+    instruments: Instruments
+    checkpoints: "Checkpoints"
+    boundary: Boundary = no_fault
+
+
+class Checkpoints:
+    """When and how the state is kept, so that a restart need not read the whole trail."""
+
+    def due(self, now: float, seq: int) -> bool:
+        """Whether it is time for another."""
+        raise NotImplementedError
+
+    def write(self, now: float, trail: Trail) -> None:
+        """Sign and export one."""
+        raise NotImplementedError
+
+
+class Loop:
+    """Turns until stopped.
+
+    Attributes:
+        board: the newest view; None before the first turn.
+        inbox: where other threads put what people ask.
+        allowance: starts that may still be admitted; None for no such limit (`auto execute --max`).
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.board: Board | None = None
+        self.inbox: SimpleQueue[Waiting] = SimpleQueue()
+        self.allowance: int | None = None
+        self._parts = parts
+        self._agent = PolicyAgent()
+        self._answers: list[Answer] = []  # what the store has not taken yet
+        self._settling: set[int] = set()
+        self._trouble = ""
+
+    def run(self, interval: float, stop: Event) -> None:
+        """One turn per interval on the monotonic clock; a turn that is late is counted, never made up for.
+
+        Raises:
+            Fenced: another leader took over; nothing more may be done by this process.
+        """
+        next_at = monotonic()
+        while not stop.is_set():
+            self.turn()
+            next_at += interval
+            late = monotonic() - next_at
+            if late > 0:
+                self._parts.instruments.late(int(late // interval) + 1)
+                next_at = monotonic()
+            stop.wait(max(0.0, next_at - monotonic()))
+
+    def turn(self) -> None:
+        """One turn. Whatever goes wrong in it is said and counted; the next one tries again.
+
+        Raises:
+            Fenced: another leader took over.
+        """
+        now = self._parts.clock.now()
+        with self._parts.instruments.turn(now):
+            try:
+                self._turn(now)
+                self._recovered("")
+            except Fenced:
+                raise
+            except JournalError as error:
+                self._recovered(f"{type(error).__name__}: {error}")
+            except Exception as error:
+                log.exception("turn failed")
+                self._recovered(f"{type(error).__name__}: {error}")
+
+    def _recovered(self, trouble: str) -> None:
+        """Say once when trouble begins and when it ends."""
+        if trouble != self._trouble:
+            log.log(40 if trouble else 20, "trouble" if trouble else "recovered", why=trouble or self._trouble)
+        if trouble:
+            self._parts.instruments.trouble(trouble.partition(":")[0])
+            if self.board:
+                self.board = replace(self.board, trouble=trouble)
+        self._trouble = trouble
+
+    def _turn(self, now: float) -> None:
+        parts, trail = self._parts, self._parts.trail
+        self._see(trail.catch_up())
+        snapshot = parts.processor.snapshot(now)
+        self._arrivals(now, snapshot)
+        self._settle(snapshot)
+        proposals = self._propose(now, snapshot)
+        rules = self._rules()
+        self.board = Board(
+            now,
+            snapshot,
+            trail.state.fork(),
+            rules,
+            proposals,
+            parts.policies.problems,
+            "",
+            trail.epoch,
+            parts.instruments.address,
+        )
+        parts.boundary("plan")
+        records = tick(now, snapshot, trail.state, proposals, rules)
+        for committed in self._commit(records):
+            self._spend_allowance(committed)
+            parts.executor.perform(committed)
+        if parts.checkpoints.due(now, trail.seq):
+            parts.boundary("checkpoint")
+            parts.checkpoints.write(now, trail)
+
+    def _see(self, records: Sequence[AnyRecord]) -> None:
+        for record in records:
+            self._parts.instruments.observe(record)
+
+    def _arrivals(self, now: float, snapshot: Snapshot) -> None:
+        """Make durable what came from outside since the last turn: outcomes, policies, people's words."""
+        parts, trail = self._parts, self._parts.trail
+        with contextlib.suppress(Empty):
+            while True:
+                self._answers.append(parts.executor.done.get_nowait())
+        outcomes: list[AnyRecord] = [_outcome(now, answer) for answer in self._answers]
+        parts.policies.refresh(now)
+        arrived = [*outcomes, *parts.policies.changes(now, trail.state)]
+        if arrived:
+            parts.boundary("before-outcome")
+            trail.append(arrived, parts.policies.by_hash(trail.state))
+            parts.boundary("after-outcome")
+            self._answers.clear()
+            self._see(trail.catch_up())
+        with contextlib.suppress(Empty):
+            while True:
+                self._hear(now, snapshot, self.inbox.get_nowait())
+
+    def _hear(self, now: float, snapshot: Snapshot, waiting: Waiting) -> None:
+        trail = self._parts.trail
+        try:
+            trail.append(statements(waiting.ask, now, trail.state, snapshot), {})
+            self._see(trail.catch_up())
+            waiting.answer.put({"seq": trail.seq})
+        except Refused as refused:
+            waiting.answer.put({"refused": str(refused)})
+        except JournalError as error:
+            waiting.answer.put({"refused": f"the store did not take it: {error}"})
+            raise
+
+    def _settle(self, snapshot: Snapshot) -> None:
+        """Classify what an earlier leadership left open, as soon as its platform answers."""
+        trail = self._parts.trail
+        for episode in trail.state.unsettled():
+            intent, target = episode.intent, episode.key.target
+            if intent is None or intent.number in self._settling or target.platform in snapshot.silent:
+                continue
+            self._settling.add(intent.number)
+            self._parts.executor.settle(Committed(intent, trail.epoch))
+
+    def _propose(self, now: float, snapshot: Snapshot) -> list[Proposal]:
+        state, policies = self._parts.trail.state, self._parts.policies
+        return [
+            *people(state, policies.by_hash(state)),
+            *self._agent.propose(now, snapshot, policies.in_force(state), state),
+        ]
+
+    def _rules(self) -> Rulebook:
+        trail, limits = self._parts.trail, self._parts.limits
+        if self.allowance is not None:
+            room = len(trail.state.under_way()) + self.allowance
+            limits = replace(limits, max_concurrent=min(limits.max_concurrent, room))
+        stops = stop_flags(self._parts.state_dir)
+        policies = dict(self._parts.policies.by_hash(trail.state))
+        return Rulebook(policies, ACTIONS, GUARDS, limits, **stops)
+
+    def _spend_allowance(self, committed: Committed) -> None:
+        if self.allowance is not None and committed.intent.step == "Do":
+            self.allowance -= 1
+
+    def _commit(self, records: list[AnyRecord]) -> list[Committed]:
+        """Append the decision; when the store's own lock refuses a start, everything else stands and the start is held.
+
+        Raises:
+            JournalError: nothing is durable, so nothing may be done.
+        """
+        if not records:
+            return []
+        parts = self._parts
+        policies = parts.policies.by_hash(parts.trail.state)
+        parts.boundary("before-intent")
+        try:
+            committed = parts.trail.append(records, policies)
+        except (Claimed, OverBudget) as refusal:
+            reason = Reason.CLAIMED if isinstance(refusal, Claimed) else Reason.RATE_LIMIT
+            kept, starts = without_starts(records)
+            committed = parts.trail.append([*kept, *_held(records[0].at, starts, reason, str(refusal))], policies)
+        parts.boundary("after-intent")
+        return committed
+
+
+def _held(at: float, keys: Sequence[Key], reason: Reason, detail: str) -> list[Held]:
+    return [Held(at, key, reason, f"the store refused it: {detail}") for key in keys]
+
+
+def _outcome(now: float, answer: Answer) -> Outcome:
+    intent = answer.intent
+    return Outcome(now, intent.key, intent.number, answer.result, answer.detail, answer.found, answer.settled)
+
+
+def stop_flags(state_dir: Path) -> Mapping[str, str]:
+    """Why local flag files stop us, by name; a flag that is there and cannot be read stops too."""
+    reasons = {}
+    for name in STOP_FILES:
+        path = state_dir / name
+        try:
+            reasons[name] = path.read_text(errors="replace").strip() or f"{path} exists"
+        except FileNotFoundError:
+            reasons[name] = ""
+        except OSError as error:
+            reasons[name] = f"{path}: {error.strerror}"
+    return reasons

@@ -1,0 +1,83 @@
+"""The policies by hash: those in force from files, and those that open episodes still need from the trail."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from controller.core.records import Loaded
+from controller.core.state import State
+from policies.load import load_path
+from policies.policy import Policy, compile_policy
+from telemetry.documents import DocumentError
+
+CHECK_EVERY = 2.0
+"""Seconds between two looks at the files."""
+
+
+class PolicySet:
+    """Reads files, and keeps the last good set in force while they are wrong.
+
+    Attributes:
+        problems: what is wrong with the files now; empty when they are in force.
+        unreadable: hashes of contents in the trail that this version cannot compile, and why.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.problems: tuple[str, ...] = ()
+        self.unreadable: dict[str, str] = {}
+        self._path = path
+        self._files: dict[str, Policy] | None = None
+        self._compiled: dict[str, Policy] = {}
+        self._stamp: object = None
+        self._looked_at = float("-inf")
+
+    def refresh(self, now: float) -> None:
+        """Look at the files if it is time and they changed."""
+        if self._path is None or now - self._looked_at < CHECK_EVERY:
+            return
+        self._looked_at = now
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        result = load_path(self._path)
+        self.problems = tuple(str(problem) for problem in result.problems)
+        if not self.problems:
+            self._files = {policy.name: policy for policy in result.policies}
+
+    def changes(self, now: float, state: State) -> list[Loaded]:
+        """Records that bring what is in force to what the files say."""
+        if self._files is None:
+            return []
+        self._compiled.update({policy.hash: policy for policy in self._files.values()})
+        gone = [Loaded(now, name, "") for name in state.in_force if name not in self._files]
+        new = [
+            Loaded(now, name, policy.hash, policy.content)
+            for name, policy in self._files.items()
+            if state.in_force.get(name) != policy.hash
+        ]
+        return gone + new
+
+    def by_hash(self, state: State) -> Mapping[str, Policy]:
+        """Every policy that the state names, compiled; contents this version cannot read are left out."""
+        for hash_, loaded in state.policies.items():
+            if hash_ not in self._compiled and hash_ not in self.unreadable:
+                try:
+                    self._compiled[hash_] = compile_policy(loaded.content, f"trail:{loaded.policy}")
+                except DocumentError as error:
+                    self.unreadable[hash_] = str(error)
+        self._compiled = {hash_: policy for hash_, policy in self._compiled.items() if hash_ in state.policies}
+        return self._compiled
+
+    def in_force(self, state: State) -> Sequence[Policy]:
+        """The policies that propose."""
+        compiled = self.by_hash(state)
+        return [compiled[hash_] for hash_ in state.in_force.values() if hash_ in compiled]
+
+
+def _stamp(path: Path) -> object:
+    """Changes whenever a file does."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    except OSError as error:
+        return str(error)

@@ -1,0 +1,96 @@
+"""The state and the store, kept equal: what is appended comes back by the same road as after a restart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from audit.journal import Claim, Entry, Store
+from audit.journal import Spend as StoreSpend
+from controller.core.ledger import ledger
+from controller.core.records import AnyRecord, Crowded, Intent, Key, Led, Loaded, Said, Step, decode, encode
+from controller.core.state import State, load
+from controller.executor import Committed
+from policies.policy import Policy
+
+CONTROLLER = "controller"
+
+
+class Trail:
+    """The only writer of records.
+
+    Attributes:
+        state: fold of everything up to `seq`.
+        seq: last record taken in.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.epoch = 0
+        checkpoint = store.checkpoint()
+        self.state = load(checkpoint.state) if checkpoint else State()
+        self.seq = checkpoint.seq if checkpoint else 0
+        self.catch_up()
+
+    def catch_up(self) -> list[AnyRecord]:
+        """Take in what this and other processes appended since; returns it."""
+        new = []
+        for stored in self.store.after(self.seq):
+            record = decode(stored.body)
+            self.state.apply(record)
+            self.seq = stored.seq
+            new.append(record)
+        return new
+
+    def lead(self, now: float, holder: str) -> None:
+        """Begin a leadership: from here no older epoch can append an effect."""
+        self.epoch = self.store.lead(holder)
+        self.append([Led(now, self.epoch, holder)], {})
+        self.catch_up()
+
+    def append(self, records: Sequence[AnyRecord], policies: Mapping[str, Policy]) -> list[Committed]:
+        """Make records durable, all or none, with their claims and budgets; returns the intents that may now be done.
+
+        Raises:
+            JournalError: nothing was appended; nothing may be done.
+        """
+        side = ledger(records, self.state, policies)
+        self.store.append(
+            [entry(record) for record in records],
+            epoch=self.epoch,
+            claims=[Claim(*claim) for claim in side.claims],
+            releases=side.releases,
+            spends=[StoreSpend(s.bucket, s.at, 1, s.limit, s.window) for s in side.spends],
+        )
+        return [Committed(record, self.epoch) for record in records if isinstance(record, Intent)]
+
+
+def entry(record: AnyRecord) -> Entry:
+    """The envelope of a record: who, what kind, about what."""
+    actor = record.who if isinstance(record, Said) else CONTROLLER
+    return Entry(at=record.at, actor=actor, kind=type(record).__name__, subject=_subject(record), body=encode(record))
+
+
+def _subject(record: AnyRecord) -> str:
+    match record:
+        case Said():
+            return record.about or (record.request.target.ref if record.request else "")
+        case Loaded() | Crowded():
+            return record.policy
+        case Led():
+            return f"epoch {record.epoch}"
+        case _:
+            return str(record.key)
+
+
+def say(store: Store, said: Said) -> int:
+    """Append a person's statement from any process; returns its sequence number."""
+    return store.append([entry(said)], epoch=None)
+
+
+def without_starts(records: Iterable[AnyRecord]) -> tuple[list[AnyRecord], list[Key]]:
+    """The records that remain when the store refuses the starts among them, and whose starts they were."""
+    kept, starts = list[AnyRecord](), list[Key]()
+    for record in records:
+        if isinstance(record, Intent) and record.step is Step.DO:
+            starts.append(record.key)
+        else:
+            kept.append(record)
+    return kept, starts
