@@ -3,6 +3,7 @@
 Liveness is tick progress alone. Were it the health of the workloads, a sick cluster would kill its own healer.
 """
 
+import contextlib
 import http.server
 import logging
 import os
@@ -10,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TextIO
 
 import structlog
@@ -56,13 +57,14 @@ def configure_logging(level: str, style: str, stream: TextIO | None = None) -> N
     )
 
 
-class Instrumentation:
+class Instruments:
     """The controller's own metrics, and the progress of its loop. Every instance has a registry of its own.
 
     Called by the loop's thread; read by the server's.
 
     Attributes:
         registry: for tests, and for whoever serves it elsewhere.
+        address: where `HealthServer` serves it, `host:port`; empty when nowhere.
     """
 
     def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,6 +75,7 @@ class Instrumentation:
             clock: monotonic seconds.
         """
         self.registry = CollectorRegistry()
+        self.address = ""
         self._allowed = max(3.0 * interval, 5.0)
         self._clock = clock
         self._beat = clock()
@@ -82,7 +85,8 @@ class Instrumentation:
         self._make_gauges()
 
     def _make_counters(self) -> None:
-        self._ticks = self._counter("ticks", "ticks of the loop")
+        self._ticks = self._counter("ticks", "ticks of the loop that ended")
+        self._late = self._counter("ticks_late", "ticks left out because an earlier one took too long")
         self._tick_seconds = Histogram(
             "gyrostat_tick_seconds",
             "time a tick took, decision and append together",
@@ -96,7 +100,7 @@ class Instrumentation:
         self._closed = self._counter("episodes_closed", "episodes that ended", "result")
         self._accepted = self._counter("samples_accepted", "samples that joined a target")
         self._refused = self._counter("samples_refused", "samples that were not taken", "reason")
-        self._journal_errors = self._counter("journal_errors", "failed operations of the store", "kind")
+        self._trouble = self._counter("trouble", "ticks that failed: the store's errors by name, or others", "kind")
         self._limits = self._counter("limit_refused", "requests and input refused by a limit", "limit")
 
     def _make_gauges(self) -> None:
@@ -134,19 +138,32 @@ class Instrumentation:
         """Say that the loop moves, in work that is no tick, e.g. recovery."""
         self._beat = self._clock()
 
-    def ticked(self, now: float, seconds: float, open_episodes: int, unknown: int = 0) -> None:
-        """A tick ended.
+    @contextlib.contextmanager
+    def turn(self, now: float) -> Iterator[None]:
+        """Time one tick, and count it however it ends.
 
         Args:
             now: epoch seconds.
-            seconds: it took.
-            open_episodes: episodes that are open.
-            unknown: targets of which no health is known.
         """
-        self.beat()
-        self._ticks.inc()
-        self._tick_seconds.observe(seconds)
-        self._last_tick.set(now)
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self.beat()
+            self._ticks.inc()
+            self._tick_seconds.observe(self._clock() - began)
+            self._last_tick.set(now)
+
+    def late(self, count: int) -> None:
+        """So many ticks were left out."""
+        self._late.inc(count)
+
+    def trouble(self, kind: str) -> None:
+        """A tick failed, e.g. `Full`."""
+        self._trouble.labels(kind).inc()
+
+    def seen(self, open_episodes: int, unknown: int) -> None:
+        """What a tick found: open episodes, and targets of which no health is known."""
         self._open.set(open_episodes)
         self._unknown.set(unknown)
 
@@ -155,10 +172,6 @@ class Instrumentation:
         self._accepted.inc(accepted)
         for reason, count in refused.items():
             self._refused.labels(reason).inc(count)
-
-    def journal_error(self, kind: str) -> None:
-        """A store operation failed, e.g. `Full`."""
-        self._journal_errors.labels(kind).inc()
 
     def limit(self, name: str) -> None:
         """Something was refused by a limit of this process."""
@@ -197,9 +210,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     sys_version = ""
     timeout = _CLIENT_SECONDS
 
-    def do_GET(self) -> None:  # noqa: N802 - its interface
+    def do_GET(self) -> None:
         """Answer a request."""
-        watched = self.server.instrumentation
+        watched = self.server.instruments
         match self.path.partition("?")[0]:
             case "/metrics":
                 self._reply(200, generate_latest(watched.registry), CONTENT_TYPE_LATEST)
@@ -231,8 +244,8 @@ class _Http(http.server.ThreadingHTTPServer):
     allow_reuse_address = True
     families: ClassVar = {True: socket.AF_INET6, False: socket.AF_INET}
 
-    def __init__(self, address: tuple[str, int], instrumentation: Instrumentation) -> None:
-        self.instrumentation = instrumentation
+    def __init__(self, address: tuple[str, int], instruments: Instruments) -> None:
+        self.instruments = instruments
         self.address_family = self.families[":" in address[0]]
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__(address, _Handler)
@@ -240,7 +253,7 @@ class _Http(http.server.ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve in a thread of its own, up to a bound."""
         if not self._free.acquire(blocking=False):
-            self.instrumentation.limit("metrics_connections")
+            self.instruments.limit("metrics_connections")
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -263,19 +276,20 @@ class HealthServer:
         address: host and port it really listens at.
     """
 
-    def __init__(self, address: tuple[str, int], instrumentation: Instrumentation) -> None:
+    def __init__(self, address: tuple[str, int], instruments: Instruments) -> None:
         """Listen.
 
         Raises:
             OSError: the address is taken; the message says which.
         """
         try:
-            self._http = _Http(address, instrumentation)
+            self._http = _Http(address, instruments)
         except OSError as error:
             host, port = address
             raise OSError(error.errno, f"metrics can not be served at {host}:{port}: {error.strerror}") from error
-        host, port = self._http.server_address[:2]
+        host, port = self._http.socket.getsockname()[:2]
         self.address = (str(host), int(port))
+        instruments.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True
         )
