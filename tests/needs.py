@@ -1,6 +1,6 @@
 """What a test needs of the machine: without it the test skips with the reason, in CI it fails.
 
-A test that silently did not run proves nothing, so `GYROSTAT_CI=1` (set by the CI script, which installs the
+A test that silently did not run proves nothing, so `TESTS_MAY_NOT_SKIP=1` (set by the CI script, which installs the
 tools) forbids skips.
 """
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def need(condition: object, why: str) -> None:
-    """Go on only if `condition` holds; else skip, or fail where `GYROSTAT_CI=1`.
+    """Go on only if `condition` holds; else skip, or fail where `TESTS_MAY_NOT_SKIP=1`.
 
     Args:
         condition: anything; its truth counts.
@@ -18,6 +18,6 @@ def need(condition: object, why: str) -> None:
     """
     if condition:
         return
-    if os.environ.get("GYROSTAT_CI") == "1":
-        pytest.fail(f"GYROSTAT_CI=1 allows no skip: {why}", pytrace=False)
+    if os.environ.get("TESTS_MAY_NOT_SKIP") == "1":
+        pytest.fail(f"TESTS_MAY_NOT_SKIP=1 allows no skip: {why}", pytrace=False)
     pytest.skip(why)
