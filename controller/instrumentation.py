@@ -242,6 +242,7 @@ class _Http(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    request_queue_size = 32
     families: ClassVar = {True: socket.AF_INET6, False: socket.AF_INET}
 
     def __init__(self, address: tuple[str, int], instruments: Instruments) -> None:
