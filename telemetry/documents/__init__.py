@@ -6,7 +6,7 @@ Reading files is left to the caller; nothing here touches the world.
 
 from telemetry.documents.positions import Document
 from telemetry.documents.problems import DocumentError, Problem
-from telemetry.documents.quantities import Amount, Bytes, Duration, IntOrPercent, InvalidError, Seconds, Size
+from telemetry.documents.quantities import Amount, Bytes, Duration, IntOrPercent, InvalidError, Matching, Seconds, Size
 from telemetry.documents.reader import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse, parse_all
 from telemetry.documents.validation import validate
 
@@ -21,6 +21,7 @@ __all__ = [
     "Duration",
     "IntOrPercent",
     "InvalidError",
+    "Matching",
     "Problem",
     "Seconds",
     "Size",

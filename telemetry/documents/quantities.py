@@ -85,6 +85,37 @@ class Seconds:
         return {"type": "string", "pattern": _DURATION_PATTERN, "minLength": 2}
 
 
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Marks a text field that must have a form: `Annotated[str, Matching("[a-z]+", "lower-case letters")]`.
+
+    Attributes:
+        pattern: a regular expression over the whole text.
+        allowed: the same in words.
+    """
+
+    pattern: str
+    allowed: str
+
+    def __call__(self, value: object) -> object:
+        """The text itself; what is no text is left to the field's type.
+
+        Raises:
+            InvalidError: it has another form.
+        """
+        if isinstance(value, str) and re.fullmatch(self.pattern, value) is None:
+            raise InvalidError(f"{shown(value)} is not allowed", self.allowed)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Look at the form before anything else."""
+        return core_schema.no_info_before_validator_function(self, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The pattern belongs to the schema."""
+        return {"type": "string", "pattern": f"^({self.pattern})$"}
+
+
 Duration = Annotated[float, Seconds()]
 """A duration longer than zero, as seconds."""
 

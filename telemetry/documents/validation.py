@@ -71,11 +71,11 @@ def _nulls(data: Any) -> Iterator[Path]:
 
 
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails, empty: set[Path]) -> Problem | None:
-    """The error in our words; None where the value is missing and that is already said."""
+    """The error in our words; None where the cause is another error."""
     path = _existing(document.data, detail["loc"])
-    if path in empty:
-        return None
     kind = detail["type"]
+    if path in empty or (kind == "too_short" and detail["input"]):  # its items are wrong, which is said already
+        return None
     if kind == "missing":
         return document.problem((*path, str(detail["loc"][-1])), "is required")
     if kind == "extra_forbidden":
@@ -108,13 +108,17 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
     if kind in _BOUNDS:
         bound = next(iter(context.values()))
         return f"{shown(value)} is out of bounds", f"must be {_BOUNDS[kind]} {bound}"
-    if kind == "string_pattern_mismatch":
-        return f"{shown(value)} is not allowed", f"must match {context['pattern']}"
+    if kind in ("too_short", "too_long"):
+        return "is empty" if kind == "too_short" else "has too many entries", _length(kind, context)
     wanted = _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
     if wanted is not None:
         hint = "put it in quotes" if wanted == "text" and isinstance(value, int | float) else ""
         return f"must be {wanted}, not {shown(value)}", hint
     return detail["msg"].replace("Input should", "must").replace("Value error, ", ""), ""
+
+
+def _length(kind: str, context: dict[str, Any]) -> str:
+    return f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
 
 
 def _keys(model: type[BaseModel], path: Path) -> list[str]:

@@ -1,0 +1,120 @@
+"""Where a policy's condition holds, since when, and how surely: one pass of vectors over the selected targets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from policies.holds import Holds, Planes, Rows, Selection, Streaks, advance, selected
+from policies.policy import Policy
+from telemetry.columns import Column, Floats
+from telemetry.snapshot import Snapshot
+from telemetry.target import Target
+from telemetry.verdict import Verdict
+
+__all__ = ["Finding", "Holds", "Selection", "evaluate", "selected", "until_verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A target for which the policy's condition holds for as long as it asks.
+
+    Attributes:
+        since: epoch seconds at which the streak started.
+        ticks_true: ticks of the streak at which `when` was surely true.
+        ticks_total: ticks of the streak.
+        margin: how far `when` is beyond its thresholds, 0..1.
+        coverage_known: share of the columns that `when` reads which are known.
+        freshness: least of 1 - age / stale-after over those that are known; 0 if none is.
+        samples: fewest samples behind one of those that are known.
+        values: name and value of those that are known.
+    """
+
+    target: Target
+    since: float
+    ticks_true: int
+    ticks_total: int
+    margin: float
+    coverage_known: float
+    freshness: float
+    samples: float
+    values: tuple[tuple[str, float], ...]
+
+
+def evaluate(policy: Policy, snapshot: Snapshot, holds: Holds, now: float) -> tuple[Finding, ...]:
+    """Advance the streaks of one policy by one tick.
+
+    Args:
+        policy: what to look for.
+        snapshot: what is true now.
+        holds: the policy's memory; changed.
+        now: epoch seconds, not before that of the last call.
+
+    Returns:
+        One finding for each target for which the condition holds for as long as the policy asks, by row.
+    """
+    gap = holds.tick(now)
+    rows = holds.choose(policy, snapshot)
+    when = policy.when.evaluate(_columns(snapshot, rows))
+    if not len(holds.streaks.rows) and not when.true.any():
+        return ()
+    until = policy.until.evaluate(_columns(snapshot, rows))
+    planes = Planes(when.true, when.false, until.true, until.false)
+    holds.streaks, found = advance(holds.streaks, rows, planes, (now, gap, policy.delay))
+    return _findings(policy, snapshot, holds.streaks.take(found))
+
+
+def until_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict:
+    """Whether the policy's `until` holds now for a target; unknown for one that the snapshot does not have."""
+    row = snapshot.rows.get(target)
+    if row is None:
+        return Verdict.UNKNOWN
+    return policy.until.evaluate(_columns(snapshot, np.array([row], np.intp))).at(0)
+
+
+def _columns(snapshot: Snapshot, rows: Rows) -> Mapping[str, Column]:
+    """The snapshot's columns at these rows."""
+    if len(rows) == len(snapshot.targets):
+        return snapshot.columns
+    return {
+        name: Column(column.spec, column.values[rows], column.age[rows], column.count[rows])
+        for name, column in snapshot.columns.items()
+    }
+
+
+def _findings(policy: Policy, snapshot: Snapshot, found: Streaks) -> tuple[Finding, ...]:
+    """What a finding rests on, read at its row only."""
+    rows = found.rows
+    if not len(rows):
+        return ()
+    here = _columns(snapshot, rows)
+    margin = policy.when.margin(here)
+    columns = [here[name] for name in policy.when.columns]
+    known = np.array([column.known for column in columns]).reshape(len(columns), len(rows))
+    fresh = np.array([_freshness(column) for column in columns]).reshape(known.shape)
+    counts = np.array([column.count for column in columns]).reshape(known.shape)
+    any_known = known.any(axis=0)
+    least_fresh = np.where(any_known, np.min(fresh, axis=0, where=known, initial=1.0), 0.0)
+    fewest = np.min(counts, axis=0, where=known & np.isfinite(counts), initial=np.inf)
+    return tuple(
+        Finding(
+            target=snapshot.targets[row],
+            since=float(found.since[i]),
+            ticks_true=int(found.ticks_true[i]),
+            ticks_total=int(found.ticks_total[i]),
+            margin=float(margin[i]),
+            coverage_known=float(known[:, i].mean()) if columns else 1.0,
+            freshness=float(least_fresh[i]) if columns else 1.0,
+            samples=float(fewest[i]) if np.isfinite(fewest[i]) else 0.0,
+            values=tuple((c.spec.name, float(c.values[i])) for c, k in zip(columns, known[:, i], strict=True) if k),
+        )
+        for i, row in enumerate(rows.tolist())
+    )
+
+
+def _freshness(column: Column) -> Floats:
+    """1 for a value of now, 0 for one that goes stale."""
+    stale = column.spec.stale_after
+    if np.isinf(stale):
+        return np.ones(len(column.age))
+    return np.clip(1.0 - column.age / stale, 0.0, 1.0)
