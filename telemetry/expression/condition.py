@@ -1,0 +1,127 @@
+"""A compiled condition: what a policy asks of every target at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from telemetry.columns import COLUMNS, Bools, Column, ColumnSpec, Floats
+from telemetry.expression.check import Checked, check
+from telemetry.expression.ir import BOOLS, READS, cost, reachable
+from telemetry.expression.kernel import BOTH, VALUE, Frame, Step, schedule
+from telemetry.expression.margin import margins
+from telemetry.expression.parse import Form
+from telemetry.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The answer per row: surely true, surely false, or neither, which is unknown; never both."""
+
+    true: Bools
+    false: Bools
+
+    def at(self, row: int | None) -> Verdict:
+        """The verdict of one row; UNKNOWN where there is no row."""
+        if row is None:
+            return Verdict.UNKNOWN
+        return Verdict.of(true=bool(self.true[row]), false=bool(self.false[row]))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A checked expression that is true, false or unknown for every target.
+
+    Attributes:
+        source: what its author wrote.
+        columns: names of the columns that it reads or asks about.
+    """
+
+    source: str
+    columns: frozenset[str]
+    _checked: Checked = field(repr=False, compare=False)
+    _specs: Mapping[str, ColumnSpec] = field(repr=False, compare=False)
+    _steps: tuple[Step, ...] = field(repr=False, compare=False)
+
+    def evaluate(self, columns: Mapping[str, Column]) -> Truth:
+        """Its truth on every row.
+
+        Args:
+            columns: by name, of one length. One that is missing is wholly unknown; with none at all there are no rows.
+        """
+        frame = Frame(columns).run(self._checked.nodes, self._steps)
+        return Truth(frame.true[self._checked.root], frame.false[self._checked.root])
+
+    def margin(self, columns: Mapping[str, Column]) -> Floats:
+        """How far each row is from the other answer: 0 on the threshold, 1 beyond half of it, NaN where unknown.
+
+        The least over what `&&` joins, the most over what `||` joins and makes it true; 1 for a bool column.
+        """
+        root, nodes = self._checked.root, self._checked.nodes
+        frame = Frame(columns).run(nodes, schedule(nodes, self._wants(reachable(nodes, root)), keep=True))
+        return margins(nodes, frame, self._specs, root)
+
+    def explain(self, columns: Mapping[str, Column], row: int) -> tuple[tuple[str, float | None], ...]:
+        """Text and value of each sub-expression in one row, outermost first.
+
+        Durations are seconds (the age of what was never sampled is infinite), bools are 1.0 and 0.0; None is unknown.
+        Literals and repetitions are left out.
+        """
+        single = {name: _row(columns[name], row) for name in columns if name in self.columns}
+        if not single and columns:  # rows are counted on any column
+            name = next(iter(columns))
+            single[name] = _row(columns[name], row)
+        nodes = self._checked.nodes
+        frame = Frame(single).run(nodes, schedule(nodes, self._wants(self._checked.places), keep=True))
+        shown: dict[str, float | None] = {}
+        for start, end, place in self._spans():
+            shown.setdefault(self.source[start:end], _single(frame, place))
+        return tuple(shown.items())
+
+    def cost(self) -> int:
+        """Operations over whole columns that one evaluation takes."""
+        return cost(self._checked.nodes, self._checked.root)
+
+    def _wants(self, places: tuple[int, ...]) -> dict[int, int]:
+        nodes = self._checked.nodes
+        return {place: BOTH if nodes[place].op in BOOLS else VALUE for place in places}
+
+    def _spans(self) -> list[tuple[int, int, int]]:
+        tree = self._checked.tree
+        hidden = {arg for node in tree if node.form is Form.CALL and node.value in _OPAQUE for arg in node.args}
+        spans = [
+            (node.offset, node.offset + node.length, place)
+            for at, (node, place) in enumerate(zip(tree, self._checked.places, strict=True))
+            if at not in hidden and node.form is not Form.LITERAL and node.value != "duration"
+        ]
+        return sorted(spans, key=lambda span: (span[0], -span[1]))
+
+
+_OPAQUE = frozenset({"known", "age", "count", "duration"})
+"""Functions whose argument is no value of its own."""
+
+
+def compile_condition(source: str, columns: Mapping[str, ColumnSpec] = COLUMNS) -> Condition:
+    """Compile a condition over the given columns.
+
+    Raises:
+        ExpressionError: with every problem and its place, when the source does not mean anything.
+    """
+    checked = check(source, columns)
+    nodes = checked.nodes
+    names = frozenset(str(nodes[at].payload) for at in reachable(nodes, checked.root) if nodes[at].op in READS)
+    specs = {name: columns[name] for name in names}
+    return Condition(source, names, checked, specs, schedule(nodes, {checked.root: BOTH}, keep=False))
+
+
+def _row(column: Column, row: int) -> Column:
+    cell = slice(row, row + 1)
+    return Column(column.spec, column.values[cell], column.age[cell], column.count[cell])
+
+
+def _single(frame: Frame, place: int) -> float | None:
+    if place in frame.true:
+        true, false = bool(frame.true[place][0]), bool(frame.false[place][0])
+        return 1.0 if true else 0.0 if false else None
+    value = float(np.ravel(frame.values[place])[0])
+    return None if np.isnan(value) else value
