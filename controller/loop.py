@@ -24,7 +24,7 @@ from controller.executor import Answer, Boundary, Committed, Executor, no_fault
 from controller.inbox import Refused, Waiting, statements
 from controller.instrumentation import Instruments
 from controller.policyset import PolicySet
-from controller.trail import Trail, without_starts
+from controller.trail import Trail, subject, without_starts
 from telemetry.processor import Processor
 from telemetry.snapshot import Snapshot
 
@@ -149,29 +149,41 @@ class Loop:
         self._settle(snapshot)
         proposals = self._propose(now, snapshot)
         rules = self._rules()
+        parts.boundary("plan")
+        records = tick(now, snapshot, trail.state, proposals, rules)
+        for committed in self._commit(records):
+            self._spend_allowance(committed)
+            parts.executor.perform(committed)
+        self._see(trail.catch_up())
         self.board = Board(
             now,
             snapshot,
             trail.state.fork(),
             rules,
             proposals,
-            parts.policies.problems,
+            (*parts.policies.problems, *(f"{name}: {why}" for name, why in self._agent.refused.items())),
             "",
             trail.epoch,
             parts.instruments.address,
         )
-        parts.boundary("plan")
-        records = tick(now, snapshot, trail.state, proposals, rules)
-        for committed in self._commit(records):
-            self._spend_allowance(committed)
-            parts.executor.perform(committed)
+        self._show()
         if parts.checkpoints.due(now, trail.seq):
             parts.boundary("checkpoint")
             parts.checkpoints.write(now, trail)
 
+    def _show(self) -> None:
+        """Tell the instruments what this turn found."""
+        state, board, instruments = self._parts.trail.state, self.board, self._parts.instruments
+        if not state.unsettled():
+            instruments.ready()
+        probes = board.snapshot.columns.get("probe.ok") if board else None
+        unknown = int((~probes.known).sum()) if probes is not None else 0
+        instruments.seen(len(state.episodes), unknown)
+
     def _see(self, records: Sequence[AnyRecord]) -> None:
         for record in records:
             self._parts.instruments.observe(record)
+            log.info(type(record).__name__, about=subject(record))
 
     def _arrivals(self, now: float, snapshot: Snapshot) -> None:
         """Make durable what came from outside since the last turn: outcomes, policies, people's words."""

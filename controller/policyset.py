@@ -5,7 +5,7 @@ from pathlib import Path
 
 from controller.core.records import Loaded
 from controller.core.state import State
-from policies.load import load_path
+from policies.load import load_files, load_folder
 from policies.policy import Policy, compile_policy
 from telemetry.documents import DocumentError
 
@@ -39,7 +39,7 @@ class PolicySet:
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        result = load_path(self._path)
+        result = load_folder(self._path) if self._path.is_dir() else load_files([self._path])
         self.problems = tuple(str(problem) for problem in result.problems)
         if not self.problems:
             self._files = {policy.name: policy for policy in result.policies}

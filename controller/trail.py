@@ -65,10 +65,11 @@ class Trail:
 def entry(record: AnyRecord) -> Entry:
     """The envelope of a record: who, what kind, about what."""
     actor = record.who if isinstance(record, Said) else CONTROLLER
-    return Entry(at=record.at, actor=actor, kind=type(record).__name__, subject=_subject(record), body=encode(record))
+    return Entry(at=record.at, actor=actor, kind=type(record).__name__, subject=subject(record), body=encode(record))
 
 
-def _subject(record: AnyRecord) -> str:
+def subject(record: AnyRecord) -> str:
+    """What a record is about, in a few words."""
     match record:
         case Said():
             return record.about or (record.request.target.ref if record.request else "")

@@ -18,19 +18,26 @@ class PolicyAgent:
     """Proposes what the policies in force find. It remembers since when conditions hold, nothing else.
 
     That memory is lost at a restart, which can only delay a proposal.
+
+    Attributes:
+        refused: by policy, why its selection of targets is not used at all.
     """
 
     def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
         self._holds: dict[str, Holds] = {}
 
     def propose(self, now: float, snapshot: Snapshot, policies: Sequence[Policy], state: State) -> list[Proposal]:
         """One proposal for each target for which a policy's condition holds for as long as it asks."""
         self._holds = {p.hash: self._holds.get(p.hash) or Holds() for p in policies}
-        return [
+        proposals = [
             _proposal(policy, finding, state)
             for policy in policies
             for finding in evaluate(policy, snapshot, self._holds[policy.hash], now)
         ]
+        selections = ((policy.name, self._holds[policy.hash].selection) for policy in policies)
+        self.refused = {name: chosen.refused for name, chosen in selections if chosen and chosen.refused}
+        return proposals
 
 
 def _proposal(policy: Policy, finding: Finding, state: State) -> Proposal:

@@ -1,0 +1,71 @@
+"""`auto execute`: admit once, at most so many, and wait until each is verified or undone."""
+
+from dataclasses import dataclass, field
+from threading import Event
+from time import monotonic
+
+from controller.loop import Board, Loop
+
+SETTLE_TICKS = 12
+"""Ticks beyond a policy's `for` and the warm-up, in which its confidence may still grow."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it.
+
+    Attributes:
+        started: ids of the episodes that were admitted.
+        open: ids of those that were neither verified nor undone when the time was over.
+    """
+
+    started: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+
+
+def execute(loop: Loop, interval: float, most: int, *, wait_closed: bool, stop: Event) -> Report:
+    """Turn the loop until what it admitted is done.
+
+    Args:
+        loop: not running elsewhere.
+        interval: seconds between turns.
+        most: starts that may be admitted.
+        wait_closed: wait until the episodes are closed, releases included; else until verified or undone.
+        stop: ends it early.
+    """
+    loop.allowance = most
+    report = Report()
+    began, looking = monotonic(), True
+    while not stop.is_set():
+        loop.turn()
+        board = loop.board
+        if board is not None:
+            looking = looking and loop.allowance > 0 and monotonic() - began < _observed(board, interval)
+            if not looking:
+                loop.allowance = 0
+            _note(board, report)
+            if not looking and not _waits(board, wait_closed=wait_closed):
+                break
+        stop.wait(interval)
+    if loop.board is not None:
+        report.open = [e.id for e in loop.board.state.episodes.values() if e.id in report.started and e.under_way]
+    return report
+
+
+def _observed(board: Board, interval: float) -> float:
+    """Seconds in which every condition that holds now has had the time to be acted on."""
+    longest = max((policy.delay for policy in board.rules.policies.values()), default=0.0)
+    return longest + board.rules.limits.warmup + SETTLE_TICKS * interval
+
+
+def _note(board: Board, report: Report) -> None:
+    for episode in board.state.episodes.values():
+        if episode.attempts and episode.id not in report.started:
+            report.started.append(episode.id)
+
+
+def _waits(board: Board, *, wait_closed: bool) -> bool:
+    """Something that this call admitted is not finished."""
+    if not wait_closed:
+        return bool(board.state.under_way())
+    return any(e.intent is not None and not e.needs_human for e in board.state.episodes.values())
