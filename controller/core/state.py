@@ -204,7 +204,7 @@ class State(msgspec.Struct):
             attempts=episode.attempts + is_do,
             held=None,
             held_detail="",
-            wish=None,
+            wish=episode.wish if intent.step is Step.UNDO else None,
         )
 
     def _close(self, episode: Episode, record: Closed) -> None:
