@@ -55,10 +55,11 @@ def evaluate(policy: Policy, snapshot: Snapshot, holds: Holds, now: float) -> tu
     """
     gap = holds.tick(now)
     rows = holds.choose(policy, snapshot)
-    when = policy.when.evaluate(_columns(snapshot, rows))
+    columns = _columns(snapshot, rows, policy.when.columns | policy.until.columns)
+    when = policy.when.evaluate(columns)
     if not len(holds.streaks.rows) and not when.true.any():
         return ()
-    until = policy.until.evaluate(_columns(snapshot, rows))
+    until = policy.until.evaluate(columns)
     planes = Planes(when.true, when.false, until.true, until.false)
     holds.streaks, found = advance(holds.streaks, rows, planes, (now, gap, policy.delay))
     return _findings(policy, snapshot, holds.streaks.take(found))
@@ -69,17 +70,16 @@ def until_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict
     row = snapshot.rows.get(target)
     if row is None:
         return Verdict.UNKNOWN
-    return policy.until.evaluate(_columns(snapshot, np.array([row], np.intp))).at(0)
+    return policy.until.evaluate(_columns(snapshot, np.array([row]), policy.until.columns)).at(0)
 
 
-def _columns(snapshot: Snapshot, rows: Rows) -> Mapping[str, Column]:
-    """The snapshot's columns at these rows."""
+def _columns(snapshot: Snapshot, rows: Rows, names: frozenset[str]) -> Mapping[str, Column]:
+    """These columns at these rows; at least one, because rows are counted on it."""
     if len(rows) == len(snapshot.targets):
         return snapshot.columns
-    return {
-        name: Column(column.spec, column.values[rows], column.age[rows], column.count[rows])
-        for name, column in snapshot.columns.items()
-    }
+    asked = [name for name in names if name in snapshot.columns] or list(snapshot.columns)[:1]
+    columns = ((name, snapshot.columns[name]) for name in asked)
+    return {name: Column(c.spec, c.values[rows], c.age[rows], c.count[rows]) for name, c in columns}
 
 
 def _findings(policy: Policy, snapshot: Snapshot, found: Streaks) -> tuple[Finding, ...]:
@@ -87,9 +87,9 @@ def _findings(policy: Policy, snapshot: Snapshot, found: Streaks) -> tuple[Findi
     rows = found.rows
     if not len(rows):
         return ()
-    here = _columns(snapshot, rows)
-    margin = policy.when.margin(here)
-    columns = [here[name] for name in policy.when.columns]
+    here = _columns(snapshot, rows, policy.when.columns)
+    margin = np.where(policy.when.evaluate(here).true, policy.when.margin(here), 0.0)
+    columns = [here[name] for name in sorted(policy.when.columns)]
     known = np.array([column.known for column in columns]).reshape(len(columns), len(rows))
     fresh = np.array([_freshness(column) for column in columns]).reshape(known.shape)
     counts = np.array([column.count for column in columns]).reshape(known.shape)

@@ -68,6 +68,8 @@ def shown(value: object) -> str:
             return "true" if value else "false"
         case str():
             return ascii(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!a}... ({len(value)} characters)"
+        case None:
+            return "null"
         case dict():
             return "a mapping"
         case list():

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 from telemetry.documents.problems import shown
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?")
+_DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?")
 _DURATION_PATTERN = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 _SIZES = {
     "": 1,
@@ -24,8 +24,8 @@ _SIZES = {
     "Gi": 1 << 30,
     "Ti": 1 << 40,
 }
-_SIZE = re.compile(r"(\d{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)")
-_AMOUNT = re.compile(r"(\d{1,3})%")
+_SIZE = re.compile(r"([0-9]{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)")
+_AMOUNT = re.compile(r"([0-9]{1,3})%")
 
 
 class InvalidError(ValueError):

@@ -71,7 +71,7 @@ def parse_all(text: str | bytes, file: str) -> tuple[Document, ...]:
 
 def _decode(content: str | bytes, file: str) -> str:
     """The characters of a file that is small enough and holds nothing hidden."""
-    if len(content) > MAX_BYTES:
+    if len(content) > MAX_BYTES or len(_bytes(content)) > MAX_BYTES:
         raise DocumentError([Problem(file, 1, 1, "", "is too large", f"at most {MAX_BYTES} bytes")])
     text = content if isinstance(content, str) else _utf8(content, file)
     if text.startswith("\ufeff"):
@@ -81,6 +81,10 @@ def _decode(content: str | bytes, file: str) -> str:
         message = f"holds the hidden character U+{ord(hidden[0]):04X}"
         raise DocumentError([Problem(file, line, column, "", message, "remove it")])
     return text
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
 
 
 def _utf8(content: bytes, file: str) -> str:
@@ -168,17 +172,24 @@ class _Reader:
         items: dict[str, Any] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             start = self.index(event)
-            key = self.node(event, (*path, "?"), None)
-            del self.spans[*path, "?"]
-            if not isinstance(key, str):
-                hint = "put it in quotes" if isinstance(event, yaml.ScalarEvent) else "keys are text"
-                self.note(path, start, f"the key {shown(key)} is not text", hint)
-                key = "?"
+            key = self.key(event, path, start)
             value = self.node(next(self.events), (*path, key), start)
-            if key in items and key != "?":
+            if key in items:
                 self.note((*path, key), start, "is given twice", "keep one of them")
             items.setdefault(key, value)
         return items
+
+    def key(self, event: Any, path: Path, start: int) -> str:
+        """The key that this event is; `path` is that of the mapping."""
+        if not isinstance(event, yaml.ScalarEvent):
+            self.give_up(path, start, "a key must be text", "write it out")
+        whole = self.spans[path]
+        key = self.node(event, path, None)
+        self.spans[path] = whole
+        if isinstance(key, str):
+            return key
+        self.note(path, start, f"the key {shown(key)} is not text", "put it in quotes")
+        return str(event.value)
 
     def scalar(self, event: Any, path: Path) -> str | int | float | bool | None:
         text: str = event.value
@@ -201,7 +212,7 @@ class _Reader:
         if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
             return text.lower() == "true"
         if _INT.fullmatch(text):
-            if len(text) <= _DIGITS:
+            if len(text.lstrip("+-")) <= _DIGITS:
                 return int(text)
             self.note(path, start, f"{shown(text)} is too large a number", f"at most {_DIGITS} digits")
         elif _FLOAT.fullmatch(text):
