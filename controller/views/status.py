@@ -1,0 +1,122 @@
+"""What is true now, one row per target, and whether somebody should look."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from controller.core.state import State
+from controller.core.wish import Rulebook
+from controller.views.words import instant, phase
+from policies.policy import Mode
+from telemetry.inventory import Facts
+from telemetry.snapshot import Snapshot
+from telemetry.target import Target
+
+OK, SICK, UNKNOWN = "ok", "sick", "unknown"
+
+
+def status(snapshot: Snapshot, state: State, rules: Rulebook) -> dict[str, Any]:
+    """Targets with their health, what is under way, and who stopped what.
+
+    The paths `telemetry.health_score`, `remediation.enabled` and `remediation.active_remediations` are there for
+    scripts; the score is null until the health signal exists.
+    """
+    rows = [target_row(target, snapshot, state) for target in snapshot.targets]
+    healths = [row["health"] for row in rows]
+    waiting = [e.id for e in state.episodes.values() if e.needs_human]
+    return {
+        "at": instant(snapshot.at),
+        "telemetry": {
+            "health_score": None,
+            "targets": len(rows),
+            "ok": healths.count(OK),
+            "sick": healths.count(SICK),
+            "unknown": healths.count(UNKNOWN),
+            "silent": dict(snapshot.silent),
+        },
+        "remediation": remediation(state, rules),
+        "needs_human": waiting,
+        "targets": rows,
+        "attention": _attention(rows, waiting, state, rules),
+    }
+
+
+def remediation(state: State, rules: Rulebook) -> dict[str, Any]:
+    """Whether anything may be started, and why not."""
+    paused, frozen = state.paused or rules.paused, state.frozen or rules.frozen
+    in_force = [rules.policies[hash_] for hash_ in state.in_force.values() if hash_ in rules.policies]
+    acting = [p.name for p in in_force if min(p.mode, rules.limits.mode_cap) >= Mode.APPROVE]
+    return {
+        "enabled": bool(acting) and not paused and not frozen,
+        "active_remediations": len(state.under_way()),
+        "max_concurrent": rules.limits.max_concurrent,
+        "mode_cap": rules.limits.mode_cap.label,
+        "paused": paused,
+        "frozen": frozen,
+        "policies": len(in_force),
+        "policies_that_act": len(acting),
+        "open_episodes": len(state.episodes),
+    }
+
+
+def target_row(target: Target, snapshot: Snapshot, state: State) -> dict[str, Any]:
+    """One target. Null is unknown."""
+    facts = snapshot.facts[target]
+    episodes = [e for e in state.episodes.values() if e.key.target == target]
+    health, why = health_of(target, snapshot, facts)
+    return {
+        "target": target.ref,
+        "kind": target.kind,
+        "platform": target.platform,
+        "health": health,
+        "why": why,
+        "ready": facts.ready,
+        "desired": facts.desired,
+        "cpu": cell(snapshot, target, "cpu.ratio"),
+        "memory_bytes": cell(snapshot, target, "memory.bytes"),
+        "memory": cell(snapshot, target, "memory.ratio"),
+        "restarts": cell(snapshot, target, "restarts.count"),
+        "up_seconds": cell(snapshot, target, "up.duration"),
+        "protected": facts.protected,
+        "episodes": [
+            {"id": e.id, "policy": e.key.policy, "state": phase(e), "detail": e.held_detail} for e in episodes
+        ],
+    }
+
+
+def health_of(target: Target, snapshot: Snapshot, facts: Facts) -> tuple[str, str]:
+    """`ok`, `sick` or `unknown`, and why: what nobody measured is unknown, never ok."""
+    if silent := snapshot.silent.get(target.platform):
+        return UNKNOWN, f"{target.platform} does not answer: {silent}"
+    if facts.desired == 0:
+        return OK, "stopped on purpose"
+    probe = cell(snapshot, target, "probe.ok")
+    if probe is not None and not probe:
+        return SICK, f"{facts.desired - facts.ready} of {facts.desired} instances fail their probe"
+    if facts.ready < facts.desired:
+        return SICK, f"{facts.ready} of {facts.desired} instances are ready"
+    if probe is None:
+        return UNKNOWN, "its health probe was not seen to answer yet"
+    return OK, ""
+
+
+def cell(snapshot: Snapshot, target: Target, name: str) -> float | None:
+    """A value that is known now, else None."""
+    row, column = snapshot.rows.get(target), snapshot.columns.get(name)
+    if row is None or column is None or not column.known[row]:
+        return None
+    return float(column.values[row])
+
+
+def _attention(rows: list[dict[str, Any]], waiting: list[str], state: State, rules: Rulebook) -> list[str]:
+    """One line for everything a person should know; empty when all is well."""
+    stopped = [
+        f"{word} by {who}" for word, who in remediation(state, rules).items() if word in ("paused", "frozen") and who
+    ]
+    sick = [f"{row['target']} is {row['health']}: {row['why']}" for row in rows if row["health"] != OK]
+    human = [f"{e.id} needs a human: {e.detail}" for e in state.episodes.values() if e.id in waiting]
+    return stopped + sick + human
+
+
+def is_degraded(shown: Mapping[str, Any]) -> bool:
+    """Whether something is sick or unknown, or waits for a person: exit code 3."""
+    return any(row["health"] != OK for row in shown["targets"]) or bool(shown["needs_human"])
