@@ -7,7 +7,6 @@ import ipaddress
 import math
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from telemetry.documents import MAX_BYTES, DocumentError, InvalidError, Problem, Seconds, parse, validate
+from telemetry.documents import DocumentError, InvalidError, Seconds, parse, validate
 from telemetry.documents.problems import one_of, shown
 from telemetry.documents.quantities import format_duration
+from telemetry.sources.files import read_file
 
 if TYPE_CHECKING:
     from controller.core.wish import Limits
@@ -293,46 +293,13 @@ def _read(config: Path | None, flags: Mapping[str, Any]) -> Mapping[str, Any]:
     path = named or state / FILE
     if named is None and not path.exists():
         return {}
-    document = parse(read_text(path), str(path))
+    document = parse(read_file(path), str(path))
     if named is None and isinstance(document.data, dict) and "state" in document.data:
         hint = "leave it out, or name the file with --config"
         raise DocumentError([document.problem(("state",), "stands in the file that was found by it", hint, key=True)])
     checked = validate(document, Keys)
     values = checked.model_dump(exclude_unset=True)
     return {name: path.parent / value if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def read_text(path: Path) -> bytes:
-    """The content of a configuration file, at most one byte more than `MAX_BYTES`.
-
-    Raises:
-        DocumentError: it is no regular file that this user can read.
-    """
-
-    def refuse(message: str, hint: str = "") -> DocumentError:
-        return DocumentError([Problem(str(path), 1, 1, "", message, hint)])
-
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not block
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise refuse("cannot be read: the name holds a NUL character") from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise refuse("cannot be read: it is no regular file", "a YAML file")
-        return _take(descriptor)
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int) -> bytes:
-    content = b""
-    while len(content) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(content))):
-        content += chunk
-    return content
 
 
 def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
