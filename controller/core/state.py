@@ -30,7 +30,7 @@ from controller.core.records import (
 )
 
 LONGEST_WINDOW = 7 * 86_400.0
-"""Seconds that starts are remembered; no budget may count over a longer window."""
+"""Seconds that starts and failures are remembered; no budget may count over a longer window."""
 
 
 class Episode(msgspec.Struct, frozen=True):
@@ -152,6 +152,8 @@ class State(msgspec.Struct):
                 self.epoch, self.led_at = record.epoch, record.at
             case Crowded():
                 self.crowded[record.policy] = record.count
+                if not record.count:
+                    del self.crowded[record.policy]
             case Opened():
                 self.opened += 1
                 self.episodes[record.key] = Episode(
@@ -169,8 +171,13 @@ class State(msgspec.Struct):
                 self._change(episode, held=record.reason, held_detail=record.detail)
             case Intent():
                 self._intend(episode, record)
+            case Closed():
+                self._close(episode, record)
+            case _ if episode.intent is None or record.number != episode.intent.number:
+                return  # about an earlier step: a store that broke off can make us say it twice
             case Outcome():
-                self._change(episode, outcome=record, outcome_at=record.at)
+                if episode.outcome is None:
+                    self._change(episode, outcome=record, outcome_at=record.at)
             case Passed():
                 self._change(episode, judged=record.number)
                 self._unclaim(record.key, fields=False)
@@ -179,8 +186,6 @@ class State(msgspec.Struct):
                     self._failed(record.key, record.at, self._action(episode))
                 self._unclaim(record.key)
                 self._change(episode, intent=None, outcome=None, rung=record.rung, detail=record.detail)
-            case Closed():
-                self._close(episode, record)
 
     def _change(self, episode: Episode, **changes: object) -> None:
         self.episodes[episode.key] = msgspec.structs.replace(episode, **changes)
@@ -204,6 +209,7 @@ class State(msgspec.Struct):
             attempts=episode.attempts + is_do,
             held=None,
             held_detail="",
+            approved_at=0.0 if is_do else episode.approved_at,  # a yes is for one start
             wish=episode.wish if intent.step is Step.UNDO else None,
         )
 
@@ -230,6 +236,7 @@ class State(msgspec.Struct):
 
     def _failed(self, key: Key, at: float, action: str) -> None:
         before = self.failures.get(key, Failures(0, at))
+        self.failures = {k: f for k, f in self.failures.items() if f.at > at - LONGEST_WINDOW}
         self.failures[key] = Failures(before.count + 1, at)
         self._tracked(key.policy, action, helped=False)
 

@@ -1,0 +1,304 @@
+"""State is fold(Trail), whatever the trail says and wherever it is cut."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actions.reason import Reason
+from controller.core.records import (
+    EFFECTS,
+    AnyRecord,
+    Closed,
+    Crowded,
+    Failed,
+    Held,
+    Key,
+    Led,
+    Loaded,
+    Passed,
+    Request,
+    Result,
+    Said,
+    Step,
+    Verb,
+    decode,
+    encode,
+)
+from controller.core.state import LONGEST_WINDOW, Failures, State, Track, age, claims_of, dump, fold, load
+from telemetry.verdict import Verdict
+
+from .strategies import records, trails
+from .world import NOW, Service, intent, led, opened, outcome, policy, restart_plan, scale_plan
+
+POLICY = policy()
+WEB = Service("web", "---")
+KEY = Key(POLICY.name, WEB.target)
+OBJECT = str(WEB.target)
+FIELD = f"{OBJECT}#desired"
+
+
+def acting(**given_intent: object) -> State:
+    state = led(POLICY)
+    return fold([opened(POLICY, WEB), intent(POLICY, WEB, scale_plan(WEB), **given_intent)], state)
+
+
+@given(records)
+def test_every_record_reads_back_as_itself(record: AnyRecord) -> None:
+    assert decode(encode(record)) == record
+    assert encode(decode(encode(record))) == encode(record)
+
+
+@given(trails)
+def test_a_checkpoint_reads_back_as_the_same_state(trail: list[AnyRecord]) -> None:
+    state = fold(trail)
+    assert load(dump(state)) == state
+    assert dump(load(dump(state))) == dump(state)
+
+
+@given(trails, st.data())
+def test_a_restart_anywhere_gives_the_live_state(trail: list[AnyRecord], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(trail)))
+    restarted = load(dump(fold(trail[:cut])))
+    for record in trail[cut:]:
+        restarted.apply(decode(encode(record)))
+    assert restarted == fold(trail)
+
+
+@given(trails, trails)
+def test_a_draft_never_changes_its_original(before: list[AnyRecord], after: list[AnyRecord]) -> None:
+    state = fold(before)
+    image = dump(state)
+    draft = state.fork()
+    assert draft == state
+    fold(after, draft)
+    assert dump(state) == image
+
+
+@given(trails)
+def test_time_never_runs_backwards(trail: list[AnyRecord]) -> None:
+    state, last = State(), 0.0
+    for record in trail:
+        state.apply(record)
+        assert state.at >= max(last, record.at)
+        last = state.at
+
+
+@given(trails)
+def test_every_claim_has_an_open_episode(trail: list[AnyRecord]) -> None:
+    state = fold(trail)
+    assert set(state.claims.values()) <= set(state.episodes)
+
+
+@given(trails)
+def test_every_open_episode_keeps_its_policy_content(trail: list[AnyRecord]) -> None:
+    state = State()
+    for record in trail:
+        known = set(state.policies)
+        state.apply(record)
+        forgotten = known - set(state.policies)
+        assert not forgotten & {episode.policy_hash for episode in state.episodes.values()}
+        assert not forgotten & set(state.in_force.values())
+
+
+def test_junk_is_no_record_and_no_checkpoint() -> None:
+    for junk in (b"", b"{}", b'{"kind":"nothing","at":1}', b'{"kind":"led","at":"x"}'):
+        with pytest.raises(msgspec.DecodeError):
+            decode(junk)
+        with pytest.raises(msgspec.DecodeError):
+            load(junk)
+
+
+def test_statements_are_no_effects() -> None:
+    assert not {Said, Loaded} & set(EFFECTS)
+
+
+def test_an_intent_claims_its_object_and_its_fields() -> None:
+    assert set(claims_of(intent(POLICY, WEB, scale_plan(WEB)))) == {OBJECT, FIELD}
+    assert set(acting().claims) == {OBJECT, FIELD}
+
+
+def test_a_restart_claims_no_field() -> None:
+    assert claims_of(intent(POLICY, WEB, restart_plan(WEB))) == (OBJECT,)
+
+
+def test_a_passed_attempt_holds_its_field_only() -> None:
+    assert set(fold([Passed(NOW, KEY, 1)], acting()).claims) == {FIELD}
+
+
+@pytest.mark.parametrize("result", [r for r in Result if r is not Result.NEEDS_HUMAN])
+def test_the_end_frees_everything(result: Result) -> None:
+    state = fold([Closed(NOW, KEY, result)], acting())
+    assert not state.claims
+    assert not state.episodes
+
+
+def test_what_needs_a_human_stays_claimed_until_it_is_acknowledged() -> None:
+    state = fold([Closed(NOW, KEY, Result.NEEDS_HUMAN, "look", helped=False)], acting())
+    assert set(state.claims) == {OBJECT, FIELD}
+    assert state.episodes[KEY].needs_human
+    assert not state.under_way()
+    fold([Said(NOW, "ann", Verb.ACK, "looked", "e1")], state)
+    assert not state.claims
+    assert not state.episodes
+    assert not state.failures
+
+
+def test_an_episode_that_needs_no_human_cannot_be_acknowledged_away() -> None:
+    state = fold([Said(NOW, "ann", Verb.ACK, "why not", "e1")], acting())
+    assert KEY in state.episodes
+
+
+def test_an_outcome_of_an_earlier_step_is_not_taken_for_the_present_one() -> None:
+    state = acting()
+    first = state.episodes[KEY].intent
+    assert first is not None
+    undo = intent(POLICY, WEB, first.plan, number=2, step=Step.UNDO, changes=first.plan.undo_changes())
+    fold([outcome(first), undo, outcome(first)], state)
+    assert state.episodes[KEY].outcome is None
+    fold([outcome(undo)], state)
+    assert state.episodes[KEY].outcome is not None
+
+
+def test_the_first_outcome_of_a_step_stands() -> None:
+    state = acting()
+    first = state.episodes[KEY].intent
+    assert first is not None
+    fold([outcome(first, at=NOW), outcome(first, Verdict.FAIL, at=NOW + 9)], state)
+    assert state.episodes[KEY].outcome == outcome(first, at=NOW)
+    assert state.episodes[KEY].outcome_at == NOW
+
+
+def test_only_the_present_step_passes_or_fails() -> None:
+    state = acting(number=7)
+    fold([Passed(NOW, KEY, 6), Failed(NOW, KEY, 6, 1)], state)
+    assert state.episodes[KEY].under_way
+    assert not state.failures
+
+
+def test_an_intent_of_an_older_leadership_is_unsettled_until_its_outcome() -> None:
+    state = acting()
+    assert not state.unsettled()
+    fold([Led(NOW, 2, "b")], state)
+    assert [episode.key for episode in state.unsettled()] == [KEY]
+    present = state.episodes[KEY].intent
+    assert present is not None
+    fold([outcome(present)], state)
+    assert not state.unsettled()
+
+
+def test_starts_are_remembered_for_the_longest_window_only() -> None:
+    state = acting(at=NOW - LONGEST_WINDOW)
+    assert len(state.starts) == 1
+    fold([intent(POLICY, WEB, scale_plan(WEB), at=NOW, number=2)], state)
+    assert [start.at for start in state.starts] == [NOW]
+
+
+def test_only_a_do_is_a_start() -> None:
+    state = acting()
+    for number, step in enumerate((Step.RELEASE, Step.REDO, Step.UNDO), start=2):
+        fold([intent(POLICY, WEB, scale_plan(WEB), number=number, step=step)], state)
+    assert len(state.starts) == 1
+    assert state.episodes[KEY].attempts == 1
+    assert state.intents == 4
+
+
+def test_failures_count_in_a_row_until_one_helps() -> None:
+    state = fold([Failed(NOW, KEY, 1, 0)], acting())
+    assert state.failures[KEY] == Failures(1, NOW)
+    fold([intent(POLICY, WEB, scale_plan(WEB), number=2), Closed(NOW + 1, KEY, Result.UNDONE, helped=False)], state)
+    assert state.failures[KEY] == Failures(2, NOW + 1)
+    assert state.track[POLICY.name, "Scale"] == Track(0, 2)
+    fold([opened(POLICY, WEB), intent(POLICY, WEB, scale_plan(WEB), number=3)], state)
+    fold([Closed(NOW + 2, KEY, Result.HEALED, helped=True)], state)
+    assert KEY not in state.failures
+    assert state.track[POLICY.name, "Scale"] == Track(1, 2)
+
+
+def test_a_look_that_finds_something_is_no_failure() -> None:
+    state = fold([Failed(NOW, KEY, 1, 1, counts=False)], acting())
+    assert not state.failures
+    assert state.episodes[KEY].rung == 1
+
+
+def test_failures_of_targets_long_gone_are_forgotten() -> None:
+    old = Key(POLICY.name, Service("old").target)
+    state = acting()
+    state.failures[old] = Failures(3, NOW - LONGEST_WINDOW - 1)
+    fold([Failed(NOW, KEY, 1, 0)], state)
+    assert set(state.failures) == {KEY}
+
+
+def test_a_crowd_that_is_gone_leaves_no_trace() -> None:
+    state = fold([Crowded(NOW, "p", 8), Crowded(NOW, "p", 0)])
+    assert not state.crowded
+
+
+def test_an_approval_is_used_up_by_one_start() -> None:
+    state = fold([opened(POLICY, WEB), Said(NOW, "ann", Verb.APPROVE, "go", "e1")], led(POLICY))
+    assert state.episodes[KEY].approved_at == NOW
+    fold([intent(POLICY, WEB, scale_plan(WEB)), Failed(NOW, KEY, 1, 1)], state)
+    assert state.episodes[KEY].approved_at == 0
+
+
+def test_a_wish_for_an_end_outlives_the_undo_that_it_asks_for() -> None:
+    state = fold([Said(NOW, "ann", Verb.UNDO, "no", "e1")], acting())
+    fold([intent(POLICY, WEB, scale_plan(WEB), number=2, step=Step.UNDO)], state)
+    assert state.episodes[KEY].wish is Verb.UNDO
+
+
+def test_what_is_over_takes_no_wish() -> None:
+    state = fold([Closed(NOW, KEY, Result.NEEDS_HUMAN), Said(NOW, "ann", Verb.UNDO, "no", "e1")], acting())
+    assert state.episodes[KEY].wish is None
+
+
+def test_pause_and_freeze_hold_until_taken_back() -> None:
+    state = fold([Said(NOW, "ann", Verb.PAUSE, "deploy"), Said(NOW, "bob", Verb.FREEZE, "fire")])
+    assert (state.paused, state.frozen) == ("ann: deploy", "bob: fire")
+    restarted = load(dump(state))
+    assert (restarted.paused, restarted.frozen) == ("ann: deploy", "bob: fire")
+    fold([Said(NOW, "ann", Verb.RESUME, "done"), Said(NOW, "bob", Verb.UNFREEZE, "out")], restarted)
+    assert (restarted.paused, restarted.frozen) == ("", "")
+
+
+def test_the_content_of_a_policy_stays_while_an_episode_needs_it() -> None:
+    state = fold([Loaded(NOW, POLICY.name, "other", "{}")], acting())
+    assert set(state.policies) == {POLICY.hash, "other"}
+    fold([Closed(NOW, KEY, Result.UNDONE)], state)
+    assert set(state.policies) == {"other"}
+    fold([Loaded(NOW, POLICY.name, "")], state)
+    assert not state.policies
+    assert not state.in_force
+
+
+def test_the_policy_of_a_request_goes_with_its_episode() -> None:
+    once = policy("act-1")
+    request = Request(WEB.target, once.name, once.hash, NOW + 60)
+    state = fold([Loaded(NOW, once.name, once.hash, once.content, once=True)])
+    fold([Said(NOW, "ann", Verb.ACT, "help", request=request), opened(once, WEB)], state)
+    assert once.name not in state.in_force
+    assert set(state.requests) == {Key(once.name, WEB.target)}
+    fold([Closed(NOW, Key(once.name, WEB.target), Result.DROPPED)], state)
+    assert not state.policies
+    assert not state.requests
+
+
+def test_a_held_reason_goes_with_the_start() -> None:
+    state = fold([opened(POLICY, WEB), Held(NOW, KEY, Reason.PAUSED, "p")], led(POLICY))
+    assert state.episodes[KEY].held is Reason.PAUSED
+    fold([intent(POLICY, WEB, scale_plan(WEB))], state)
+    assert state.episodes[KEY].held is None
+
+
+def test_records_of_an_episode_that_is_over_change_nothing() -> None:
+    state = led(POLICY)
+    image = dump(state)
+    one = intent(POLICY, WEB, scale_plan(WEB), at=state.at)
+    fold([Held(state.at, KEY, Reason.PAUSED), one, outcome(one), Passed(state.at, KEY, 1)], state)
+    fold([Failed(state.at, KEY, 1, 0), Closed(state.at, KEY, Result.HEALED, helped=True)], state)
+    assert dump(state) == image
+
+
+def test_a_time_in_the_future_just_happened() -> None:
+    assert age(10.0, 4.0) == 6.0
+    assert age(4.0, 10.0) == 0.0
