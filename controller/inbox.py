@@ -11,6 +11,7 @@ import msgspec
 from actions.reason import Reason
 from controller.core.records import AnyRecord, Loaded, Request, Said, Verb
 from controller.core.state import Episode, State
+from controller.views import find
 from policies.policy import compile_policy
 from telemetry.documents import DocumentError
 from telemetry.snapshot import Snapshot
@@ -103,7 +104,9 @@ _NEED_EPISODE: Mapping[Verb, Callable[[Episode], str]] = {
 
 def _act(ask: Ask, now: float, state: State, snapshot: Snapshot) -> list[AnyRecord]:
     wanted = ask.act or {}
-    target = _find(str(wanted.get("target", "")), snapshot)
+    target = find(str(wanted.get("target", "")), snapshot.targets)
+    if isinstance(target, str):
+        raise Refused(target)
     name = f"act-{state.said + 1}"
     try:
         policy = compile_policy(json.dumps(_document(name, target, wanted.get("action", {}))))
@@ -114,14 +117,6 @@ def _act(ask: Ask, now: float, state: State, snapshot: Snapshot) -> list[AnyReco
         Loaded(now, policy.name, policy.hash, policy.content, once=True),
         Said(now, ask.who, ask.verb, ask.why, request=request),
     ]
-
-
-def _find(ref: str, snapshot: Snapshot) -> Target:
-    found = [target for target in snapshot.targets if ref in (target.ref, target.name)]
-    if len(found) == 1:
-        return found[0]
-    which = "more than one target is" if found else "no target is"
-    raise Refused(f"{which} called {ref!r}; there are: {', '.join(t.ref for t in found or snapshot.targets) or 'none'}")
 
 
 _UNTIL = {"Scale": "replicas.ready >= replicas.desired"}

@@ -93,7 +93,7 @@ class Loop:
         self._parts = parts
         self._agent = PolicyAgent()
         self._answers: list[Answer] = []  # what the store has not taken yet
-        self._settling: set[int] = set()
+        self._given: set[int] = set()  # intents that the executor has, by number
         self._trouble = ""
 
     def run(self, interval: float, stop: Event) -> None:
@@ -153,6 +153,7 @@ class Loop:
         records = tick(now, snapshot, trail.state, proposals, rules)
         for committed in self._commit(records):
             self._spend_allowance(committed)
+            self._given.add(committed.intent.number)
             parts.executor.perform(committed)
         self._see(trail.catch_up())
         self.board = Board(
@@ -217,14 +218,18 @@ class Loop:
             raise
 
     def _settle(self, snapshot: Snapshot) -> None:
-        """Classify what an earlier leadership left open, as soon as its platform answers."""
+        """Classify every intent that nobody is performing, as soon as its platform answers.
+
+        Such are those of an earlier leadership, and those of an append that broke off and turned out to be kept.
+        """
         trail = self._parts.trail
-        for episode in trail.state.unsettled():
+        for episode in trail.state.episodes.values():
             intent, target = episode.intent, episode.key.target
-            if intent is None or intent.number in self._settling or target.platform in snapshot.silent:
+            if intent is None or episode.outcome is not None or intent.number in self._given:
                 continue
-            self._settling.add(intent.number)
-            self._parts.executor.settle(Committed(intent, trail.epoch))
+            if target.platform not in snapshot.silent:
+                self._given.add(intent.number)
+                self._parts.executor.settle(Committed(intent, trail.epoch))
 
     def _propose(self, now: float, snapshot: Snapshot) -> list[Proposal]:
         state, policies = self._parts.trail.state, self._parts.policies

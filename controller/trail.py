@@ -56,7 +56,7 @@ class Trail:
             [entry(record) for record in records],
             epoch=self.epoch,
             claims=[Claim(*claim) for claim in side.claims],
-            releases=side.releases,
+            releases=[Claim(*release) if release[0] else release[1] for release in side.releases],
             spends=[StoreSpend(s.bucket, s.at, 1, s.limit, s.window) for s in side.spends],
         )
         return [Committed(record, self.epoch) for record in records if isinstance(record, Intent)]
