@@ -151,9 +151,11 @@ class Case:
         )
 
     def redo(self) -> Intent:
-        """The release came too early: back one stage, and hold twice as long."""
+        """The release came too early: back one stage, and hold twice as long as the last time."""
         stage = self.intent.stage - 1
-        hold = min(HOLD_MAX, 2 * max(self.intent.hold, self.intent.plan.hold))
+        doublings = min(self.episode.redos + 1, 64)
+        first = self.intent.plan.hold
+        hold = max(first, min(HOLD_MAX, first * 2.0**doublings))
         return self.intend(Step.REDO, (self.intent.plan.release[stage].inverse(),), stage=stage, hold=hold)
 
     def failed(self, rung: int, detail: str, *, counts: bool = True) -> Failed:
@@ -246,9 +248,23 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "Written",
+        "Undo written, as a person asked",
+        "Closed Undone",
+        lambda c: _is(c, Step.UNDO) and c.episode.wish is not None,
+        lambda c: c.closed(Result.UNDONE, "put back, as a person asked"),
+    ),
+    Row(
+        "Written",
+        "Undo written, no attempt left",
+        "Closed NeedsHuman",
+        lambda c: _is(c, Step.UNDO) and not c.may_retry,
+        lambda c: c.closed(Result.NEEDS_HUMAN, "did not help, put back, and no attempt is left", helped=False),
+    ),
+    Row(
+        "Written",
         "Undo written, a further rung is left",
         "Failed, next rung",
-        lambda c: _is(c, Step.UNDO) and c.climbs and c.episode.wish is None,
+        lambda c: _is(c, Step.UNDO) and c.climbs,
         lambda c: c.failed(c.intent.rung + 1, "did not help, put back"),
     ),
     Row(
@@ -256,7 +272,7 @@ TABLE: tuple[Row, ...] = (
         "Undo written",
         "Closed Undone",
         lambda c: _is(c, Step.UNDO),
-        lambda c: c.closed(Result.UNDONE, "put back", helped=None if c.episode.wish else False),
+        lambda c: c.closed(Result.UNDONE, "did not help, put back", helped=False),
     ),
     Row(
         "Written",

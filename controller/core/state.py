@@ -45,6 +45,7 @@ class Episode(msgspec.Struct, frozen=True):
         outcome_at: when the outcome was recorded.
         epoch: leadership that made the intent.
         judged: number of the last intent whose verification passed; 0 when none.
+        redos: how often a release came too early since the Do.
         held, held_detail: why it did not act when it last wanted to.
         approved_at: when a person approved; 0 when nobody did.
         wish: what a person asked of it: undo or abort.
@@ -65,6 +66,7 @@ class Episode(msgspec.Struct, frozen=True):
     outcome_at: float = 0.0
     epoch: int = 0
     judged: int = 0
+    redos: int = 0
     held: Reason | None = None
     held_detail: str = ""
     approved_at: float = 0.0
@@ -207,6 +209,7 @@ class State(msgspec.Struct):
             rung=intent.rung,
             last_rung=intent.rung if is_do else episode.last_rung,
             attempts=episode.attempts + is_do,
+            redos=0 if is_do else episode.redos + (intent.step is Step.REDO),
             held=None,
             held_detail="",
             approved_at=0.0 if is_do else episode.approved_at,  # a yes is for one start

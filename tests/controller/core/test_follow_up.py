@@ -1,0 +1,420 @@
+"""The table: every line is reached by the case it is named after, and no case falls through."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actions.plan import Plan
+from controller.core.follow_up import HOLD_MAX, TABLE, Case, follow_up, row_of
+from controller.core.records import (
+    AnyRecord,
+    Closed,
+    Failed,
+    Intent,
+    Key,
+    Led,
+    Loaded,
+    Passed,
+    Request,
+    Result,
+    Said,
+    Step,
+    Verb,
+)
+from controller.core.state import Episode, Failures, fold
+from controller.core.wish import Limits
+from policies.policy import Policy
+from telemetry.verdict import Verdict
+
+from .world import (
+    LOOK,
+    NOW,
+    RESTART,
+    SCALE,
+    Service,
+    change,
+    intent,
+    led,
+    look_plan,
+    opened,
+    outcome,
+    policy,
+    restart_plan,
+    scale_plan,
+)
+
+WEB = Service("web", "---")
+OTHER = Key("other", WEB.target)
+ONE = policy()
+LADDER = policy("ladder", actions=[SCALE, RESTART], onFailure="Next")
+ASKING = policy("asking", onFailure="Escalate")
+RESTARTING = policy("restarting", action=RESTART)
+LOOKING = policy("looking", actions=[LOOK, RESTART])
+STAGES = (4, 3)
+EARLY, JUDGING, DUE = NOW + 1, NOW + 10, NOW + 30
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+
+def case(*records: AnyRecord, of: Policy = ONE, now: float = NOW, until: Verdict = FAIL, gone: bool = False) -> Case:
+    """The episode that these records make, at a time."""
+    key = Key(of.name, WEB.target)
+    state = fold([opened(of, WEB), *records], led(of))
+    return Case(now, state.episodes[key], until, of, state, Limits(attempts=3), gone)
+
+
+def do(of: Policy = ONE, plan: Plan | None = None, **given: object) -> Intent:
+    return intent(of, WEB, plan or scale_plan(WEB, stages=STAGES), at=NOW, **given)
+
+
+def step(which: Step, stage: int = 0, of: Policy = ONE, number: int = 2) -> list[AnyRecord]:
+    """A Do that passed, and a further step that was written."""
+    first = do(of)
+    plan = first.plan
+    changes = {
+        Step.UNDO: plan.undo_changes(),
+        Step.RELEASE: plan.release[stage - 1 : stage],
+        Step.REDO: tuple(c.inverse() for c in plan.release[stage : stage + 1]),
+    }[which]
+    passed = [] if which is Step.UNDO else [Passed(NOW, first.key, first.number)]
+    further = do(of, plan, number=number, step=which, changes=changes, stage=stage, hold=30.0)
+    return [first, outcome(first), *passed, further, outcome(further)]
+
+
+def said(verb: Verb) -> Said:
+    return Said(NOW, "ann", verb, "because", "e1")
+
+
+def asked(of: Policy, expires: float) -> list[AnyRecord]:
+    request = Request(WEB.target, of.name, of.hash, expires)
+    return [Loaded(NOW, of.name, ""), Said(NOW, "ann", Verb.ACT, "help", request=request)]
+
+
+def with_(built: Case, *, claimed_by: Key | None = None, failures: int = 0, frozen: str = "") -> Case:
+    """The same case in another state."""
+    if claimed_by:
+        built.state.claims[str(WEB.target)] = claimed_by
+    if failures:
+        built.state.failures[built.episode.key] = Failures(failures, NOW)
+    built.state.frozen = frozen
+    return built
+
+
+def done(of: Policy = ONE, plan: Plan | None = None, result: Verdict = PASS) -> list[AnyRecord]:
+    first = do(of, plan)
+    return [first, outcome(first, result)]
+
+
+def passed(of: Policy = ONE, plan: Plan | None = None) -> list[AnyRecord]:
+    return [*done(of, plan), Passed(NOW, Key(of.name, WEB.target), 1)]
+
+
+def looked(*found: Verdict) -> list[AnyRecord]:
+    first = do(LOOKING, look_plan(WEB))
+    return [first, outcome(first, found=found)]
+
+
+CASES: Mapping[str, Callable[[], Case]] = {
+    "it waits for `auto ack`": lambda: case(*done(), Closed(NOW, Key(ONE.name, WEB.target), Result.NEEDS_HUMAN)),
+    "no intent, a person aborted it": lambda: case(said(Verb.ABORT)),
+    "no intent, a person's request expired": lambda: case(*asked(ONE, NOW - 1)),
+    "no intent, until passes, nobody asked": lambda: case(until=PASS),
+    "no intent, the target is gone": lambda: case(until=UNKNOWN, gone=True),
+    "no intent, its policy is no longer in force": lambda: case(Loaded(NOW, ONE.name, "")),
+    "no intent": case,
+    "no outcome yet": lambda: case(do(), now=DUE),
+    "outcome Unknown": lambda: case(*done(result=UNKNOWN), until=PASS),
+    "Do failed to write": lambda: case(*done(result=FAIL)),
+    "another step failed to write": lambda: case(*step(Step.RELEASE, 1)[:-1], outcome(do(number=2), FAIL)),
+    "Undo written, as a person asked": lambda: case(*done(), said(Verb.UNDO), *step(Step.UNDO)[2:]),
+    "Undo written, no attempt left": lambda: with_(case(*step(Step.UNDO)), failures=2),
+    "Undo written, a further rung is left": lambda: case(*step(Step.UNDO, of=LADDER), of=LADDER),
+    "Undo written": lambda: case(*step(Step.UNDO)),
+    "a person wants it undone or ended, reversible, free": lambda: case(*done(), said(Verb.ABORT)),
+    "a person ended it, nothing to put back": lambda: case(
+        *done(RESTARTING, restart_plan(WEB)), said(Verb.ABORT), of=RESTARTING
+    ),
+    "passed, stages left, hold over, free": lambda: case(*passed(), now=NOW + 60),
+    "passed, stages left": lambda: case(*passed(), now=NOW + 59),
+    "passed": lambda: case(*passed(RESTARTING, restart_plan(WEB)), of=RESTARTING),
+    "a probe failed, a further rung is left": lambda: case(*looked(PASS, FAIL), of=LOOKING),
+    "before the initial delay": lambda: case(*done(), now=EARLY, until=PASS),
+    "until passes": lambda: case(*done(), now=JUDGING, until=PASS),
+    "before the deadline": lambda: case(*done(), now=JUDGING),
+    "deadline, until unknown": lambda: case(*done(), now=DUE, until=UNKNOWN),
+    "deadline, Release failed, free": lambda: case(*step(Step.RELEASE, 1), now=DUE),
+    "deadline, Release failed": lambda: with_(case(*step(Step.RELEASE, 1), now=DUE), claimed_by=OTHER),
+    "deadline, did not help, the policy says Escalate": lambda: case(*done(ASKING), of=ASKING, now=DUE),
+    "deadline, did not help, reversible, free": lambda: case(*done(), now=DUE),
+    "deadline, did not help, reversible": lambda: with_(case(*done(), now=DUE), frozen="fire"),
+    "deadline, did not help, a further rung is left": lambda: case(
+        *done(LADDER, restart_plan(WEB)), of=LADDER, now=DUE
+    ),
+    "deadline, did not help, attempts left": lambda: case(*done(RESTARTING, restart_plan(WEB)), of=RESTARTING, now=DUE),
+    "deadline, did not help": lambda: with_(
+        case(*done(RESTARTING, restart_plan(WEB)), of=RESTARTING, now=DUE), failures=2
+    ),
+}
+
+
+def test_every_line_of_the_table_has_a_case_and_a_name_of_its_own() -> None:
+    assert list(CASES) == [row.when for row in TABLE]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_meets_the_line_it_is_named_after(name: str) -> None:
+    built = CASES[name]()
+    row = row_of(built)
+    assert row.when == name
+    assert row.then.startswith(_in_words(follow_up(built)))
+
+
+def _in_words(record: object) -> str:
+    match record:
+        case None:
+            return "-"
+        case Intent():
+            return record.step
+        case Closed():
+            return f"Closed {record.result}"
+        case _:
+            return type(record).__name__
+
+
+# --- what the records say
+
+
+def test_a_person_gets_what_stays_claimed() -> None:
+    record = follow_up(CASES["outcome Unknown"]())
+    assert isinstance(record, Closed)
+    assert record.objects == (WEB.target,)
+
+
+@pytest.mark.parametrize("name", ["Undo written", "Undo written, no attempt left", "deadline, did not help"])
+def test_what_did_not_help_counts_as_a_failure(name: str) -> None:
+    built = CASES[name]()
+    record = follow_up(built)
+    assert isinstance(record, Closed)
+    assert record.helped is False
+    before = built.state.failures.get(record.key, Failures(0, 0)).count
+    assert fold([record], built.state).failures[record.key].count == before + 1
+
+
+@pytest.mark.parametrize(
+    "name", ["Undo written, as a person asked", "Do failed to write", "no intent, until passes, nobody asked"]
+)
+def test_what_says_nothing_of_the_action_counts_neither_way(name: str) -> None:
+    record = follow_up(CASES[name]())
+    assert isinstance(record, Closed)
+    assert record.helped is None
+
+
+def test_an_undo_puts_back_what_the_do_wrote() -> None:
+    record = follow_up(CASES["deadline, did not help, reversible, free"]())
+    assert isinstance(record, Intent)
+    assert record.changes == (change(WEB, 5, 3),)
+
+
+def test_an_undo_after_a_release_stage_puts_back_only_the_rest() -> None:
+    record = follow_up(case(*step(Step.RELEASE, 1), said(Verb.UNDO)))
+    assert isinstance(record, Intent)
+    assert record.step is Step.UNDO
+    assert record.changes == (change(WEB, 4, 3),)
+
+
+def test_what_is_wholly_lifted_is_not_undone() -> None:
+    record = follow_up(case(*step(Step.RELEASE, 2), said(Verb.ABORT)))
+    assert isinstance(record, Closed)
+    assert record.result is Result.DROPPED
+
+
+def test_a_release_lifts_stage_by_stage_and_then_it_is_healed() -> None:
+    first = follow_up(CASES["passed, stages left, hold over, free"]())
+    assert isinstance(first, Intent)
+    assert (first.step, first.stage, first.changes) == (Step.RELEASE, 1, (change(WEB, 5, 4),))
+    assert first.hold == 30.0
+    lifted = [*passed(), first, outcome(first), Passed(first.at, first.key, first.number)]
+    assert follow_up(case(*lifted, now=first.at + 29)) is None
+    second = follow_up(case(*lifted, now=first.at + 30))
+    assert isinstance(second, Intent)
+    assert (second.stage, second.changes) == (2, (change(WEB, 4, 3),))
+    end = [*lifted, second, outcome(second), Passed(second.at, second.key, second.number)]
+    assert follow_up(case(*end, now=second.at)) == Closed(second.at, second.key, Result.HEALED, helped=True, objects=())
+
+
+def test_every_redo_holds_twice_as_long_up_to_a_day() -> None:
+    records: list[AnyRecord] = passed()
+    now, holds = NOW, list[float]()
+    for _ in range(14):
+        built = case(*records, now=now)
+        now = built.episode.outcome_at + built.intent.hold
+        release = follow_up(later(built, now))
+        assert isinstance(release, Intent)
+        records += [release, outcome(release)]
+        now = release.due
+        redo = follow_up(case(*records, now=now))
+        assert isinstance(redo, Intent)
+        assert redo.step is Step.REDO
+        assert redo.changes == (change(WEB, 4, 5),)
+        records += [redo, outcome(redo), Passed(now, redo.key, redo.number)]
+        holds.append(redo.hold)
+    assert holds == [min(60.0 * 2**n, HOLD_MAX) for n in range(1, 15)]
+    assert holds[-1] == HOLD_MAX
+
+
+def later(built: Case, now: float) -> Case:
+    """The same case at another time."""
+    return Case(now, built.episode, built.until, built.policy, built.state, built.limits, built.gone)
+
+
+def test_a_redo_never_holds_shorter_than_was_asked() -> None:
+    long = scale_plan(WEB, hold=3 * HOLD_MAX)
+    first = do(plan=long)
+    release = do(plan=long, number=2, step=Step.RELEASE, changes=long.release, stage=1)
+    redo = follow_up(case(first, outcome(first), Passed(NOW, first.key, 1), release, outcome(release), now=DUE))
+    assert isinstance(redo, Intent)
+    assert redo.hold == 3 * HOLD_MAX
+
+
+def test_after_a_restart_the_deadline_runs_anew() -> None:
+    records = [*done(), Led(NOW + 15, 2, "b")]
+    assert row_of(case(*records, now=NOW + 19, until=PASS)).when == "before the initial delay"
+    assert row_of(case(*records, now=NOW + 34)).when == "before the deadline"
+    assert row_of(case(*records, now=NOW + 35)).when == "deadline, did not help, reversible, free"
+
+
+def test_a_leadership_before_the_intent_moves_nothing() -> None:
+    assert row_of(case(*done(), now=NOW + 20)).when == "deadline, did not help, reversible, free"
+
+
+def test_a_further_step_has_an_id_of_its_own() -> None:
+    for name in ("passed, stages left, hold over, free", "deadline, did not help, reversible, free"):
+        built = CASES[name]()
+        record = follow_up(built)
+        assert isinstance(record, Intent)
+        assert record.number == built.state.intents + 1
+
+
+# --- for every case there is
+
+
+verdicts = st.sampled_from(Verdict)
+policies = st.sampled_from([ONE, LADDER, ASKING, RESTARTING, LOOKING])
+
+
+@st.composite
+def any_case(draw: st.DrawFn) -> Case:
+    """Any episode that a trail could make, and many that none could."""
+    of = draw(policies)
+    key = Key(of.name, WEB.target)
+    state = led(*draw(st.sampled_from([(), (of,)])))
+    plans = [scale_plan(WEB, stages=STAGES), scale_plan(WEB, hold=0.0), restart_plan(WEB), look_plan(WEB)]
+    plan = draw(st.sampled_from(plans))
+    which = draw(st.sampled_from(Step))
+    if which in (Step.RELEASE, Step.REDO):
+        plan = plans[0]
+    stage = {Step.DO: 0, Step.UNDO: len(plan.release), Step.RELEASE: draw(st.integers(1, 2)), Step.REDO: 1}[which]
+    last_rung = len(of.rungs) - 1
+    made = do(of, plan, number=5, step=which, stage=stage, rung=draw(st.integers(0, last_rung)))
+    has_intent = draw(st.booleans())
+    result = draw(st.none() | verdicts)
+    episode = Episode(
+        key,
+        "e1",
+        NOW - 100,
+        of.hash,
+        opened(of, WEB).evidence,
+        rung=made.rung,
+        attempts=int(has_intent),
+        intent=made if has_intent else None,
+        outcome=outcome(made, result, found=tuple(draw(st.lists(verdicts, max_size=2))))
+        if has_intent and result
+        else None,
+        outcome_at=NOW,
+        judged=draw(st.sampled_from([0, 4, 5])),
+        redos=draw(st.integers(0, 2000)),
+        wish=draw(st.none() | st.sampled_from([Verb.UNDO, Verb.ABORT])),
+        needs_human=draw(st.booleans()),
+    )
+    state.episodes[key] = episode
+    state.intents = 9
+    state.led_at = draw(st.sampled_from([NOW - 10, NOW, NOW + 15]))
+    state.frozen = draw(st.sampled_from(["", "fire"]))
+    if draw(st.booleans()):
+        state.failures[key] = Failures(draw(st.integers(1, 5)), NOW)
+    if draw(st.booleans()):
+        state.claims[str(WEB.target)] = draw(st.sampled_from([key, OTHER]))
+    if draw(st.booleans()):
+        request = Request(WEB.target, of.name, of.hash, draw(st.sampled_from([NOW - 1, NOW + 1000])))
+        state.requests[key] = Said(NOW, "ann", Verb.ACT, "help", request=request)
+    now = draw(st.sampled_from([NOW, EARLY, JUDGING, DUE, NOW + 70, NOW + 1e6]))
+    return Case(now, episode, draw(verdicts), of, state, Limits(attempts=3), draw(st.booleans()))
+
+
+MANY = settings(max_examples=400, deadline=None)
+
+
+@MANY
+@given(any_case())
+def test_no_case_falls_through_and_each_ends_in_a_state(built: Case) -> None:
+    record = follow_up(built)
+    assert row_of(built).then.startswith(_in_words(record))
+    if record is not None:
+        assert record.key == built.episode.key
+        built.state.apply(record)
+
+
+@MANY
+@given(any_case())
+def test_unknown_never_reverses_and_is_never_a_success(built: Case) -> None:
+    unknown = msgspec.structs.replace(built.episode, wish=None)
+    record = follow_up(Case(built.now, unknown, UNKNOWN, built.policy, built.state, built.limits, built.gone))
+    assert not isinstance(record, Passed)
+    if isinstance(record, Intent):  # a success that was known before is lifted when its time is over
+        assert record.step is Step.RELEASE
+        assert unknown.intent is not None
+        assert unknown.judged == unknown.intent.number
+    if isinstance(record, Closed):
+        assert record.result is not Result.RECOVERED
+        if record.result is Result.HEALED:
+            assert unknown.intent is not None
+            assert unknown.judged == unknown.intent.number
+
+
+@MANY
+@given(any_case())
+def test_nothing_is_written_while_frozen_or_while_another_is_at_it(built: Case) -> None:
+    other = built.state.claims.get(str(WEB.target)) == OTHER
+    record = follow_up(built)
+    if built.state.frozen or (other and built.episode.intent and built.episode.intent.plan.changes):
+        assert not isinstance(record, Intent)
+
+
+@MANY
+@given(any_case())
+def test_nothing_of_ours_is_left_behind_silently(built: Case) -> None:
+    """An end that leaves our value in force needs a person, or was a success, or was a person's word."""
+    record = follow_up(built)
+    intent_, outcome_ = built.episode.intent, built.episode.outcome
+    if not isinstance(record, Closed) or intent_ is None or built.episode.needs_human:
+        return
+    assert outcome_ is not None
+    in_force = outcome_.result is PASS and intent_.step is not Step.UNDO and built.reversible
+    if in_force and record.result is not Result.NEEDS_HUMAN:
+        assert built.passed
+        assert not built.stages_left
+    if outcome_.result is UNKNOWN:
+        assert record.result is Result.NEEDS_HUMAN
+
+
+@MANY
+@given(any_case())
+def test_a_failure_is_followed_by_at_most_as_many_attempts_as_allowed(built: Case) -> None:
+    record = follow_up(built)
+    before = built.state.failures.get(built.episode.key, Failures(0, 0)).count
+    if isinstance(record, Failed) and record.counts:
+        assert before + 1 < built.limits.attempts
+    if isinstance(record, Closed) and record.helped is False and before + 1 >= built.limits.attempts:
+        assert record.result is Result.NEEDS_HUMAN
