@@ -2,7 +2,16 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from actions.action import Params
@@ -10,6 +19,7 @@ from actions.plan import Undo
 from actions.registry import ACTIONS
 from policies.windows import check_schedule, zone
 from telemetry.documents import Amount, Duration, IntOrPercent, InvalidError, Matching, Seconds
+from telemetry.documents.problems import one_of, shown
 
 _DNS = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -76,7 +86,7 @@ class Targets(_Part):
         if not chosen and not self.allow_all:
             raise InvalidError("chooses nothing", "selector.matchLabels or names, or allowAll: true for every target")
         if chosen and self.allow_all:
-            raise InvalidError("chooses all and some", "either allowAll, or selector and names")
+            raise InvalidError("chooses all and some", "either allowAll, or selector and names", "allowAll")
         return self
 
 
@@ -128,7 +138,7 @@ class Verify(_Part):
     @model_validator(mode="after")
     def _room(self) -> Self:
         if self.initial_delay >= self.within:
-            raise InvalidError("initialDelay leaves no time to look", "it must be shorter than within")
+            raise InvalidError("leaves no time to look", "it must be shorter than within", "initialDelay")
         return self
 
 
@@ -153,15 +163,24 @@ class ActionBase(_Part):
         key = _key(self.type)
         for other in ACTIONS:
             if other != self.type and getattr(self, _key(other)) is not None:
-                raise InvalidError(f"has parameters of {other}, but its type is {self.type}", f"give {key}")
+                raise InvalidError(
+                    f"these are parameters of {other}, but the type is {self.type}", f"give {key}", _key(other)
+                )
         if self.hold is not None and ACTIONS[self.type].undo is not Undo.REVERSIBLE:
-            raise InvalidError(f"{self.type} leaves nothing that could be lifted after a hold", "leave hold out")
+            raise InvalidError(f"{self.type} leaves nothing that could be lifted after a hold", "leave it out", "hold")
         try:
             _ = self.params
         except ValidationError as error:
             why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
             raise InvalidError(f"{self.type} needs {key}: {why}") from None
         return self
+
+
+def _exists(name: object) -> object:
+    """The name of an action that exists; what is near in letters may be far in meaning, so little is guessed."""
+    if name not in ACTIONS:
+        raise InvalidError(f"there is no action {shown(name)}", one_of(ACTIONS, name, cutoff=0.85))
+    return name
 
 
 def _key(name: str) -> str:
@@ -171,7 +190,7 @@ def _key(name: str) -> str:
 
 def _entry() -> type[ActionBase]:
     """The model of an action entry, with one field for each action that exists."""
-    fields: dict[str, Any] = {"type": (Literal[tuple(ACTIONS)], ...)}
+    fields: dict[str, Any] = {"type": (Annotated[Literal[tuple(ACTIONS)], BeforeValidator(_exists)], ...)}
     fields |= {_key(name): (action.params | None, None) for name, action in ACTIONS.items()}
     return create_model("ActionEntry", __base__=ActionBase, __doc__=ActionBase.__doc__, **fields)
 
@@ -230,13 +249,13 @@ class Spec(_Part):
             raise InvalidError("needs one of action and actions", "action: one remedy; actions: a ladder of several")
         rungs = self.ladder
         if self.on_failure == "Next" and len(rungs) == 1:
-            raise InvalidError("onFailure is Next, but there is no next action", "give actions: two or more")
+            raise InvalidError("there is no next action", "give actions: two or more", "onFailure")
         last_looks = all(rung.type == "HealthCheck" for rung in rungs[:-1])  # a failed look goes on by itself
         if self.on_failure in ("Rollback", "Escalate") and not last_looks:
-            raise InvalidError(f"onFailure is {self.on_failure}, so the later actions are never reached", "use Next")
+            raise InvalidError(f"with {self.on_failure} the later actions are never reached", "use Next", "onFailure")
         destroys = any(ACTIONS[rung.type].undo is Undo.IRREVERSIBLE for rung in rungs)
         if self.allow_irreversible and not destroys:
-            raise InvalidError("allowIrreversible is set, but no action here destroys anything", "leave it out")
+            raise InvalidError("no action here destroys anything", "leave it out", "allowIrreversible")
         return self
 
 

@@ -44,11 +44,10 @@ def check_schedule(schedule: str) -> str:
     if len(schedule.split()) != _FIELDS:
         raise InvalidError(f"{shown(schedule)} is not a cron schedule", _CRON)
     try:
-        first = next(CronSim(schedule, _ANY_DAY), None)
-    except CronSimError as error:
-        raise InvalidError(f"{shown(schedule)} is not a cron schedule: {str(error).lower()}", _CRON) from None
-    if first is None:
-        raise InvalidError(f"{shown(schedule)} never comes", _CRON)
+        next(CronSim(schedule, _ANY_DAY))
+    except (CronSimError, StopIteration) as error:
+        why = str(error).lower() or "it never comes"
+        raise InvalidError(f"{shown(schedule)} is not a cron schedule: {why}", _CRON) from None
     return schedule
 
 

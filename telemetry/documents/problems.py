@@ -78,10 +78,16 @@ def shown(value: object) -> str:
             return ascii(value)[:_SHOWN]
 
 
-def one_of(allowed: Iterable[str], meant: object = None) -> str:
-    """A hint that lists what is allowed, with the nearest first if one is near."""
+def one_of(allowed: Iterable[str], meant: object = None, *, cutoff: float = 0.6) -> str:
+    """A hint that lists what is allowed, and before it what was probably meant.
+
+    Args:
+        allowed: every choice.
+        meant: what was written.
+        cutoff: how near, 0..1, a choice must be to be suggested.
+    """
     names = list(allowed)
     text = f"allowed: {', '.join(names)}" if names else ""
     lowered = {name.lower(): name for name in reversed(names)}
-    near = get_close_matches(meant.lower(), lowered, n=1, cutoff=0.6) if isinstance(meant, str) else []
+    near = get_close_matches(meant.lower(), lowered, n=1, cutoff=cutoff) if isinstance(meant, str) else []
     return f"did you mean {lowered[near[0]]}? {text}" if near else text

@@ -33,11 +33,13 @@ class InvalidError(ValueError):
 
     Attributes:
         hint: what is allowed.
+        key: which key of the refused mapping is to blame; empty for the whole.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", key: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.key = key
 
 
 def format_duration(seconds: float) -> str:

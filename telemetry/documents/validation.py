@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from telemetry.documents.positions import Document
 from telemetry.documents.problems import DocumentError, Path, Problem, one_of, shown
+from telemetry.documents.quantities import InvalidError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -81,6 +82,11 @@ def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails, e
     if kind == "extra_forbidden":
         hint = one_of(_keys(model, path[:-1]), path[-1])
         return document.problem(path, "is an unknown key", hint, key=True)
+    cause = detail.get("ctx", {}).get("error")
+    if kind == "value_error" and any(at[: len(path)] == path for at in empty):
+        return None
+    if isinstance(cause, InvalidError) and cause.key:
+        path = _existing(document.data, (*path, cause.key))
     message, hint = _words(detail)
     return document.problem(path, message, hint, key=detail["loc"][-1:] == ("[key]",))
 

@@ -9,7 +9,6 @@ from telemetry.documents import MAX_BYTES, DocumentError, Problem
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
@@ -31,17 +30,26 @@ def read_file(path: Path, within: Path | None = None) -> bytes:
             raise _error(path, "is a link out of its folder", f"inside {within}")
         # a pipe without a writer would block for ever
         handle = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW)
-        with os.fdopen(handle, "rb") as file:
-            mode = os.fstat(handle).st_mode
-            if not stat.S_ISREG(mode):
-                kind = next((name for test, name in _KINDS if test(mode)), "something else")
-                raise _error(path, f"is {kind}, not a file", "a regular file")
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links; a NUL in a name
-        if isinstance(error, DocumentError):
-            raise
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _error(path, f"cannot be read: {why.lower()}") from None
+        try:
+            content = _content(path, handle)
+        finally:
+            os.close(handle)
+    except DocumentError:
+        raise
+    except OSError as error:
+        raise _error(path, f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (RuntimeError, ValueError) as error:  # a loop of links; a NUL in the name
+        raise _error(path, f"cannot be read: {error}".lower()) from None
+    return content
+
+
+def _content(path: Path, handle: int) -> bytes:
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _KINDS if test(mode)), "something else")
+        raise _error(path, f"is {kind}, not a file", "a regular file")
+    with open(handle, "rb", closefd=False) as file:
+        content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise _error(path, "is too large", f"at most {MAX_BYTES} bytes")
     return content
