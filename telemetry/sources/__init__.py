@@ -13,13 +13,15 @@ class Reading:
     """What one source saw at one moment.
 
     Attributes:
+        at: epoch seconds of the read; a sample from later than that (by more than 5 s) is refused.
         platform: whose targets `facts` lists; empty for a source that lists none.
         facts: all targets of the platform; after an error those of the last answer.
         samples: measured values.
         error: why the source could not answer; empty when it did.
     """
 
-    platform: str
+    at: float
+    platform: str = ""
     facts: Mapping[Target, Facts] = field(default_factory=dict)
     samples: Sequence[Sample] = ()
     error: str = ""

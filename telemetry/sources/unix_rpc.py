@@ -10,6 +10,7 @@ is not read is cut, and connections are bounded. The caller always knows which o
 import contextlib
 import os
 import re
+import select
 import socket
 import stat
 import struct
@@ -43,10 +44,12 @@ class Peer:
     Attributes:
         uid: effective user at connect.
         pid: process at connect.
+        connected: whether it still waits for the reply; one that has gone cannot learn what is done for it.
     """
 
     uid: int
     pid: int
+    connected: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,9 @@ def _address(path: Path) -> Iterator[str]:
 
 def _peer(connection: socket.socket) -> Peer:
     pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return Peer(uid=uid, pid=pid)
+    hung_up = select.poll()
+    hung_up.register(connection, 0)  # POLLHUP is always reported
+    return Peer(uid, pid, connected=lambda: not hung_up.poll(0))
 
 
 def _turn_away(connection: socket.socket, why: str) -> None:
