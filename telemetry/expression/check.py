@@ -16,7 +16,9 @@ from telemetry.expression.units import Units
 
 MAX_OPERATIONS = 256
 """Most operations over whole columns that one expression may take."""
+_MOST_PROBLEMS = 20
 _EXACT = 2**53
+_TOO_LARGE = 10**300  # an int that float() can not take
 _OF_KIND = {Kind.NUMBER: Type.NUMBER, Kind.DURATION: Type.DURATION, Kind.BOOL: Type.BOOL}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -75,7 +77,8 @@ class _Checker:
             hint = "compare it with a threshold, e.g. … > 0.9"
             problems.append(self._problem(self._tree[-1], f"a condition is true or false, and this is {root}", hint))
         if problems:
-            raise ExpressionError(self._source, tuple(problems))
+            first = sorted(problems, key=lambda problem: problem.offset)[:_MOST_PROBLEMS]
+            raise ExpressionError(self._source, tuple(first))
         nodes = tuple(self._graph.nodes)
         operations = cost(nodes, self._places[-1])
         if operations > MAX_OPERATIONS:
@@ -94,30 +97,32 @@ class _Checker:
             return Type.BOOL, self._graph.truth(value)
         if isinstance(value, str):
             return Type.STRING, self._graph.number(0)  # a string never reaches the graph: only duration() takes one
-        kind = Type.INTEGER if isinstance(value, int) else Type.NUMBER
-        return self._constant(node, kind, self._graph.number(value))
+        if isinstance(value, float):
+            return self._constant(node, Type.NUMBER, self._graph.number(value))
+        return self._constant(node, Type.INTEGER, self._graph.number(value if value < _TOO_LARGE else math.inf))
 
     def _constant(self, node: Syntax, kind: Type, place: int) -> tuple[Type | None, int]:
         """Refuse a constant that float64 does not hold."""
         value = self._graph.constant(place)
         if value is not None and not math.isfinite(value):
             return self._refuse(node, "the number is too large")
-        if kind is Type.INTEGER and value is not None and abs(value) > _EXACT:
+        if kind is Type.INTEGER and value is not None and abs(value) >= _EXACT:
             hint = f"write it as a decimal, e.g. {value:.6g}, if that precision is enough"
-            return self._refuse(node, "a whole number beyond 2^53 is not exact", hint)
+            return self._refuse(node, "a whole number of 2^53 or more is not exact", hint)
         return kind, place
 
     def _name(self, node: Syntax) -> tuple[Type | None, int]:
         name = str(node.value)
         spec = self._columns.get(name)
         if spec is None:
-            return self._refuse(node, f"unknown column `{name}`", column_hint(name, self._columns, FUNCTIONS))
+            hint = column_hint(name, self._columns, FUNCTIONS) if len(self._problems) < _MOST_PROBLEMS else ""
+            return self._refuse(node, f"unknown column `{name}`", hint)
         return _OF_KIND[spec.kind], self._graph.column(name, is_bool=spec.kind is Kind.BOOL)
 
     def _call(self, node: Syntax) -> tuple[Type | None, int]:
         function = str(node.value)
         if function not in FUNCTIONS:
-            hint = function_hint(function, self._columns, FUNCTIONS)
+            hint = function_hint(function, self._columns, FUNCTIONS) if len(self._problems) < _MOST_PROBLEMS else ""
             return self._refuse(node, f"unknown function `{function}`", hint)
         types = [self._types[arg] for arg in node.args]
         if function in CHAINS:

@@ -67,10 +67,7 @@ class Condition:
         Durations are seconds (the age of what was never sampled is infinite), bools are 1.0 and 0.0; None is unknown.
         Literals and repetitions are left out.
         """
-        single = {name: _row(columns[name], row) for name in columns if name in self.columns}
-        if not single and columns:  # rows are counted on any column
-            name = next(iter(columns))
-            single[name] = _row(columns[name], row)
+        single = {name: _row(column, row) for name, column in columns.items()}
         nodes = self._checked.nodes
         frame = Frame(single).run(nodes, schedule(nodes, self._wants(self._checked.places), keep=True))
         shown: dict[str, float | None] = {}
@@ -109,8 +106,8 @@ def compile_condition(source: str, columns: Mapping[str, ColumnSpec] = COLUMNS) 
     """
     checked = check(source, columns)
     nodes = checked.nodes
+    specs = {name: columns[name] for name in (str(node.payload) for node in nodes if node.op in READS)}
     names = frozenset(str(nodes[at].payload) for at in reachable(nodes, checked.root) if nodes[at].op in READS)
-    specs = {name: columns[name] for name in names}
     return Condition(source, names, checked, specs, schedule(nodes, {checked.root: BOTH}, keep=False))
 
 
