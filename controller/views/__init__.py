@@ -58,7 +58,6 @@ class Seen(Protocol):
 
 
 def _status(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    del args
     loop = {
         "running": seen.epoch > 0,
         "epoch": seen.epoch,
@@ -66,7 +65,7 @@ def _status(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:
         "trouble": seen.trouble,
         "policy_problems": list(seen.problems),
     }
-    return status(seen.snapshot, seen.state, seen.rules) | {"loop": loop}
+    return status(seen.snapshot, seen.state, seen.rules, str(args.get("namespace") or "")) | {"loop": loop}
 
 
 def _analyze(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,22 +5,30 @@ from typing import Any
 
 from controller.core.state import State
 from controller.core.wish import Rulebook
-from controller.views.words import instant, phase
+from controller.views.words import instant, phase, span
 from policies.policy import Mode
 from telemetry.inventory import Facts
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 
 OK, SICK, UNKNOWN = "ok", "sick", "unknown"
+FACTS_STALE = 10.0
+"""Seconds after which what a platform said is no longer shown as true."""
 
 
-def status(snapshot: Snapshot, state: State, rules: Rulebook) -> dict[str, Any]:
+def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "") -> dict[str, Any]:
     """Targets with their health, what is under way, and who stopped what.
 
     The paths `telemetry.health_score`, `remediation.enabled` and `remediation.active_remediations` are there for
     scripts; the score is null until the health signal exists.
+
+    Args:
+        snapshot: what is true.
+        state: what was done.
+        rules: what the loop goes by.
+        namespace: show the targets of this one only; empty for all.
     """
-    rows = [target_row(target, snapshot, state) for target in snapshot.targets]
+    rows = [target_row(target, snapshot, state) for target in snapshot.targets if namespace in ("", target.namespace)]
     healths = [row["health"] for row in rows]
     waiting = [e.id for e in state.episodes.values() if e.needs_human]
     return {
@@ -87,15 +95,26 @@ def health_of(target: Target, snapshot: Snapshot, facts: Facts) -> tuple[str, st
     """`ok`, `sick` or `unknown`, and why: what nobody measured is unknown, never ok."""
     if silent := snapshot.silent.get(target.platform):
         return UNKNOWN, f"{target.platform} does not answer: {silent}"
+    old = snapshot.at - facts.seen_at
+    if old > FACTS_STALE:
+        return UNKNOWN, f"{target.platform} last answered {span(old)} ago"
     if facts.desired == 0:
         return OK, "stopped on purpose"
-    probe = cell(snapshot, target, "probe.ok")
-    if probe is not None and not probe:
-        return SICK, f"{facts.desired - facts.ready} of {facts.desired} instances fail their probe"
+    return _by_instances(facts)
+
+
+def _by_instances(facts: Facts) -> tuple[str, str]:
+    failing = sum(i.ready is False for i in facts.instances)
+    down = sum(not i.incarnation for i in facts.instances)
+    unjudged = sum(i.ready is None for i in facts.instances)
+    if failing:
+        return SICK, f"{failing} of {facts.desired} instances fail their probe"
+    if down:
+        return SICK, f"{down} of {facts.desired} instances do not run"
+    if unjudged:
+        return UNKNOWN, f"of {unjudged} of {facts.desired} instances no probe has answered yet"
     if facts.ready < facts.desired:
         return SICK, f"{facts.ready} of {facts.desired} instances are ready"
-    if probe is None:
-        return UNKNOWN, "its health probe was not seen to answer yet"
     return OK, ""
 
 

@@ -1,0 +1,239 @@
+"""status, analyze, episodes, why: they change nothing, with a running loop or without."""
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli import client
+from controller.cli.app import app
+from controller.cli.errors import FINDINGS, CliError
+from controller.cli.output import Answer, Field, Format, tell
+from controller.cli.session import Session
+
+EVERY = 2.0
+"""Seconds between two looks of `--watch`."""
+
+
+def ask(session: Session, name: str, **args: Any) -> Mapping[str, Any]:
+    """A view of the running loop; without one, of a cold look that says what it can not know."""
+    settings = session.settings()
+    live = client.view(settings.state, name, **args)
+    if live is not None:
+        return live
+    from controller.cold import cold_look
+    from controller.views import VIEWS
+
+    seen, unknown = cold_look(settings)
+    columns = f"; {len(unknown)} columns unknown: {', '.join(unknown)}" if unknown else ""
+    tell(f"cold: no loop is running{columns}")
+    tell(*(f"policies: {problem}" for problem in seen.problems))
+    shown = VIEWS[name](seen, args)
+    if "refused" in shown:
+        raise CliError(str(shown["refused"]), "NotFound")
+    return shown
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    namespace: Annotated[str, typer.Option("-n", "--namespace", metavar="NS", help="Only of this namespace.")] = "",
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show it again every two seconds.")] = False,
+) -> None:
+    """What is true now, target by target.
+
+    Exit 3 if something is sick, unknown or needs a human.
+    """
+    from controller.views.status import is_degraded
+
+    session: Session = ctx.obj
+    while True:
+        shown = ask(session, "status", namespace=namespace)
+        if watch and session.form.for_people and sys.stdout.isatty():
+            sys.stdout.write("\x1b[H\x1b[J")
+        session.emit(_status_answer(shown, namespace))
+        if not watch:
+            raise typer.Exit(FINDINGS if is_degraded(shown) else 0)
+        _pause()
+
+
+def _pause() -> None:
+    from threading import Event
+
+    Event().wait(EVERY)
+
+
+def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
+    where = f" in namespace {namespace}" if namespace else ": `auto local up services.yaml` starts some"
+    return Answer(
+        data=shown,
+        rows=shown["targets"],
+        fields=(
+            Field("TARGET", lambda r: r["target"]),
+            Field("HEALTH", lambda r: r["health"]),
+            Field("READY", lambda r: f"{r['ready']}/{r['desired']}", right=True),
+            Field("CPU", lambda r: _percent(r["cpu"]), right=True),
+            Field("MEMORY", lambda r: _bytes(r["memory_bytes"]), right=True),
+            Field("RESTARTS", lambda r: _count(r["restarts"]), right=True),
+            Field("UP", lambda r: _span(r["up_seconds"]), right=True),
+            Field("EPISODE", lambda r: ", ".join(f"{e['id']} {e['state']}" for e in r["episodes"])),
+            Field("KIND", lambda r: r["kind"], wide=True),
+            Field("PLATFORM", lambda r: r["platform"], wide=True),
+            Field("PROTECTED", lambda r: r["protected"], wide=True),
+            Field("WHY", lambda r: r["why"], wide=True),
+        ),
+        name="target",
+        notes=[*_summary(shown), *shown["attention"]],
+        empty=f"no targets{where}",
+    )
+
+
+def _summary(shown: Mapping[str, Any]) -> list[str]:
+    telemetry, remediation, loop = shown["telemetry"], shown["remediation"], shown["loop"]
+    counts = ", ".join(f"{telemetry[word]} {word}" for word in ("ok", "sick", "unknown") if telemetry[word])
+    acting = f"{remediation['policies_that_act']} of {remediation['policies']} policies may act"
+    active = f"{remediation['active_remediations']} of at most {remediation['max_concurrent']} attempts under way"
+    cap = f", capped at {remediation['mode_cap']}" if remediation["mode_cap"] != "Enforce" else ""
+    lines = [f"{counts or 'no targets'}; {acting}{cap}; {active}"]
+    if loop["metrics"]:
+        lines.append(f"leadership {loop['epoch']}, metrics at http://{loop['metrics']}/metrics")
+    lines += [f"trouble: {loop['trouble']}"] if loop["trouble"] else []
+    return lines + [f"policies not in force: {problem}" for problem in loop["policy_problems"]]
+
+
+@app.command()
+def analyze(ctx: typer.Context) -> None:
+    """What would be decided now; nothing is done."""
+    shown = ask(ctx.obj, "analyze")
+    answer = Answer(
+        data=shown,
+        rows=shown["decisions"],
+        fields=(
+            Field("ID", lambda r: r["id"]),
+            Field("TYPE", lambda r: r["type"]),
+            Field("SURE", lambda r: _percent(r["confidence"]), right=True),
+            Field("RESULT", lambda r: r["result"]),
+            Field("WHAT", lambda r: r["text"]),
+            Field("POLICY", lambda r: r["policy"], wide=True),
+            Field("TARGET", lambda r: r["target"], wide=True),
+            Field("ACTION", lambda r: r["action"], wide=True),
+        ),
+        name="id",
+        empty=_nothing(shown),
+    )
+    ctx.obj.emit(answer)
+
+
+def _nothing(shown: Mapping[str, Any]) -> str:
+    if shown["wishes"]:
+        return f"nothing new to decide: {shown['wishes']} wishes stand as before, `auto episodes` shows them"
+    return "nothing to decide: no condition holds"
+
+
+@app.command()
+def episodes(
+    ctx: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="Those that ended, too.")] = False,
+) -> None:
+    """Where policies found something, and how far that has come."""
+    from controller.views.episodes import history
+
+    session: Session = ctx.obj
+    shown = dict(ask(session, "episodes"))
+    rows = [row | {"ended": False} for row in shown["episodes"]]
+    if every:
+        from controller.cli.store import read_records
+
+        shown["history"] = history(read_records(session.settings().state))
+        rows = [_ended(row) for row in shown["history"]] + rows
+    answer = Answer(
+        data=shown,
+        rows=rows,
+        fields=(
+            Field("EPISODE", lambda r: r["episode"]),
+            Field("POLICY", lambda r: r["policy"]),
+            Field("TARGET", lambda r: r["target"]),
+            Field("STATE", lambda r: r["state"]),
+            Field("AGE", lambda r: _span(r["age_seconds"]), right=True),
+            Field("TRIES", lambda r: r["attempts"], right=True),
+            Field("OPENED", lambda r: r["opened"], wide=True),
+            Field("SURE", lambda r: _percent(r["confidence"]), wide=True, right=True),
+            Field("ACTION", lambda r: r["action"], wide=True),
+            Field("DETAIL", lambda r: r["detail"], wide=True),
+        ),
+        name="episode",
+        notes=[f"{row['episode']}: {row['detail'] or row['state']}{_next(row)}" for row in rows if not row["ended"]],
+        empty="no open episodes" if not every else "no episodes",
+    )
+    session.emit(answer)
+
+
+def _ended(row: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(row) | {"state": row["result"], "age_seconds": row["seconds"], "ended": True}
+
+
+def _next(row: Mapping[str, Any]) -> str:
+    return f" -> {row['next']}" if row["next"] else ""
+
+
+@app.command()
+def why(
+    ctx: typer.Context, target: Annotated[str, typer.Argument(metavar="TARGET", help="namespace/name, or name.")]
+) -> None:
+    """Why nothing happens to a target: every guard by name."""
+    shown = ask(ctx.obj, "why", target=target)
+    lines = [f"{shown['target']} is {shown['health']}" + (f": {shown['why']}" if shown["why"] else "")]
+    for policy in shown["policies"]:
+        lines += _policy_lines(policy, wide=ctx.obj.form is Format.WIDE)
+    if not shown["policies"]:
+        lines += ["", "no policy is in force"]
+    ctx.obj.emit(Answer(data=shown, rows=shown["policies"], notes=lines))
+
+
+def _policy_lines(policy: Mapping[str, Any], *, wide: bool) -> list[str]:
+    """A block per policy: the answer first, then what it rests on."""
+    values = ", ".join(f"{name} {'unknown' if v is None else f'{v:g}'}" for name, v in policy["values"].items())
+    lines = ["", f"{policy['policy']} ({policy['mode']}): {policy['answer']}"]
+    if policy["holds"] is None:
+        return lines
+    lines += [f"  when      {policy['when']}", f"  holds     {policy['holds']} ({values or 'it reads no column'})"]
+    if policy["confidence"] is not None:
+        lines.append(f"  sure      {_percent(policy['confidence'])}")
+    if policy["plan"]:
+        lines.append(f"  plan      {policy['plan']}")
+    refusing = [guard for guard in policy["guards"] if guard["reason"]]
+    lines += [f"  refused   {g['guard']}: {g['reason']}{_detail(g)}" for g in refusing]
+    passing = [guard["guard"] for guard in policy["guards"] if not guard["reason"]]
+    if passing:
+        names = ", ".join(passing) if wide or not refusing else f"{len(passing)} guards (-o wide names them)"
+        lines.append(f"  allowed   by {names}")
+    return lines
+
+
+def _detail(guard: Mapping[str, Any]) -> str:
+    return f" ({guard['detail']})" if guard["detail"] else ""
+
+
+def _percent(value: float | None) -> str:
+    return "?" if value is None else f"{value * 100:.0f}%"
+
+
+def _count(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f}"
+
+
+def _span(value: float | None) -> str:
+    from controller.views.words import span
+
+    return "?" if value is None else span(value)
+
+
+def _bytes(value: float | None) -> str:
+    if value is None:
+        return "?"
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,174 @@
+"""audit, policy, settings: what was done, and what is in force."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli.app import app, group
+from controller.cli.errors import CliError, bad_input
+from controller.cli.options import whole
+from controller.cli.output import Answer, Field
+from controller.cli.session import Session
+from controller.cli.store import reading
+
+_audit = group("audit", "The trail: list, show, verify, export.")
+_policy = group("policy", "Policy files: lint.")
+
+
+@_audit.command(name="list")
+def list_(
+    ctx: typer.Context,
+    last: Annotated[
+        int, typer.Option("--last", parser=whole(1, 1_000_000), metavar="N", help="Only the newest N records.")
+    ] = 50,
+    about: Annotated[str, typer.Option(metavar="TEXT", help="Only records whose subject holds it.")] = "",
+    kind: Annotated[str, typer.Option(metavar="KIND", help="Only of this kind, e.g. Intent.")] = "",
+) -> None:
+    """The newest records, oldest first."""
+    session: Session = ctx.obj
+    rows = _newest(session.settings().state, last, about, kind)
+    answer = Answer(
+        data={"records": rows},
+        rows=rows,
+        fields=(
+            Field("SEQ", lambda r: r["seq"], right=True),
+            Field("TIME", lambda r: r["at"][11:19]),
+            Field("WHO", lambda r: r["actor"]),
+            Field("WHAT", lambda r: r["text"]),
+            Field("KIND", lambda r: r["kind"], wide=True),
+            Field("EPOCH", lambda r: r["epoch"], wide=True, right=True),
+            Field("DATE", lambda r: r["at"], wide=True),
+        ),
+        name="seq",
+        empty="no records",
+    )
+    session.emit(answer)
+
+
+def _newest(state: Path, last: int, about: str, kind: str) -> list[dict[str, Any]]:
+    from collections import deque
+
+    from controller.views.trail import trail_row
+
+    with reading(state) as store:
+        start = 0 if about or kind else max(0, store.head()[0] - last)
+        found: deque[dict[str, Any]] = deque(maxlen=last)
+        for stored in store.after(start):
+            if about in stored.subject and kind.lower() in ("", stored.kind.lower()):
+                found.append(trail_row(stored))
+    return list(found)
+
+
+@_audit.command()
+def show(
+    ctx: typer.Context,
+    seq: Annotated[int, typer.Argument(parser=whole(1, 10**15), metavar="SEQ", help="Number of the record.")],
+) -> None:
+    """One record with everything in it."""
+    from controller.views.trail import trail_entry
+
+    with reading(ctx.obj.settings().state) as store:
+        stored = store.read(seq)
+        if stored is None:
+            raise CliError(f"no record {seq}; the newest is {store.head()[0]}", "NotFound")
+        entry = trail_entry(stored)
+    lines = [f"{name}: {entry[name]}" for name in ("seq", "at", "actor", "kind", "subject", "text")]
+    ctx.obj.emit(Answer(data=entry, notes=[*lines, "", *_indented(entry["record"])]))
+
+
+def _indented(record: Any) -> Iterator[str]:
+    from controller.cli.output import to_yaml
+
+    yield from to_yaml(record).splitlines()
+
+
+@_policy.command()
+def lint(
+    ctx: typer.Context,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="File or directory [the setting `policies`].")
+    ] = None,
+) -> None:
+    """Check policy files; exit 2 with everything that is wrong."""
+    from policies.load import load_files, load_folder
+
+    session: Session = ctx.obj
+    path = path or session.settings().policies
+    if path is None:
+        raise bad_input("which policies? give a file or a directory")
+    result = load_folder(path) if path.is_dir() else load_files([path])
+    if result.problems:
+        count = f"{len(result.problems)} problem{'s' if len(result.problems) > 1 else ''}"
+        raise bad_input(f"{path}: {count}:", *map(str, result.problems))
+    rows = [_policy_row(policy) for policy in result.policies]
+    answer = Answer(
+        data={"policies": rows},
+        rows=rows,
+        fields=(
+            Field("POLICY", lambda r: r["policy"]),
+            Field("MODE", lambda r: r["mode"]),
+            Field("ACTIONS", lambda r: ", ".join(r["actions"])),
+            Field("WHEN", lambda r: r["when"]),
+            Field("SEVERITY", lambda r: r["severity"], wide=True),
+            Field("HASH", lambda r: r["hash"][:12], wide=True),
+        ),
+        name="policy",
+        empty=f"no policies in {path}",
+    )
+    session.emit(answer)
+
+
+def _policy_row(policy: Any) -> dict[str, Any]:
+    return {
+        "policy": policy.name,
+        "mode": policy.mode.label,
+        "actions": [rung.action for rung in policy.rungs],
+        "when": policy.when.source,
+        "severity": policy.severity.label,
+        "hash": policy.hash,
+    }
+
+
+@app.command()
+def settings(ctx: typer.Context) -> None:
+    """Every setting, its value, and where that came from."""
+    from controller.settings import Keys, allowed
+
+    session: Session = ctx.obj
+    found = session.settings()
+    rows = [
+        {
+            "key": name,
+            "value": _plain(getattr(found, name)),
+            "from": found.origin(name),
+            "allowed": allowed(name),
+            "meaning": field.description,
+            "why": dict(field.json_schema_extra)["why"] if isinstance(field.json_schema_extra, dict) else "",
+        }
+        for name, field in Keys.model_fields.items()
+    ]
+    answer = Answer(
+        data={"settings": rows},
+        rows=rows,
+        fields=(
+            Field("KEY", lambda r: r["key"]),
+            Field("VALUE", lambda r: r["value"]),
+            Field("FROM", lambda r: r["from"]),
+            Field("MEANING", lambda r: r["meaning"]),
+            Field("ALLOWED", lambda r: r["allowed"], wide=True),
+            Field("WHY", lambda r: r["why"], wide=True),
+        ),
+        name="key",
+    )
+    session.emit(answer)
+
+
+def _plain(value: Any) -> Any:
+    """A value as a file would have it."""
+    from telemetry.documents.quantities import format_duration
+
+    if isinstance(value, float):
+        return format_duration(value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,105 @@
+"""From argv to an exit code. Nothing gets past here as a traceback."""
+
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from controller.cli.errors import CLOSED_PIPE, ERROR, INTERRUPTED, USAGE, CliError
+from controller.cli.output import Format, asked_for, emit_error, tell
+
+_GLOBAL_FLAGS = ("--json", "--no-headers", "--debug")
+_GLOBAL_VALUES = ("-o", "--output", "--format", "--state", "--config")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    form = asked_for(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # LANG=C can not show everything; it must not fail for that
+    try:
+        code = _invoke(global_first(argv), form)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        return _output_failed(error)
+    return code
+
+
+def _invoke(argv: list[str], form: Format) -> int:
+    import typer
+
+    from controller.cli.app import app
+
+    try:
+        code = typer.main.get_command(app).main(args=argv, prog_name="auto", standalone_mode=False)
+    except CliError as error:
+        emit_error(error, form)
+        return error.exit_code
+    except typer.TyperException as error:  # wrong usage
+        emit_error(_usage(error), form)
+        return USAGE
+    except typer.Abort:
+        return INTERRUPTED
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # the last resort: one line, and where the rest is
+        if "--debug" in argv:
+            raise
+        emit_error(_unexpected(error), form)
+        return ERROR
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception) -> CliError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "auto"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return CliError(message.rstrip("."), "BadInput", exit_code=USAGE, hint=f"`{path} --help` lists what there is")
+
+
+def _unexpected(error: Exception) -> CliError:
+    """An error that nobody foresaw: its details go to a file that only the user can read."""
+    import traceback
+
+    lines = traceback.format_exception(error)
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="gyrostat-error-", suffix=".txt")
+        with os.fdopen(descriptor, "w", errors="backslashreplace") as file:
+            file.writelines(lines)
+        where = f"the details are in {path}"
+    except OSError:
+        where = "run it again with --debug to see the details"
+    return CliError(f"unexpected {type(error).__name__}: {error}", "Internal", hint=f"this is a bug; {where}")
+
+
+def _output_failed(error: OSError) -> int:
+    """Stdout is closed or full. What is buffered must not be flushed again when the interpreter ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        return CLOSED_PIPE
+    tell(f"error: the output can not be written: {error.strerror}")
+    return ERROR
+
+
+def global_first(argv: Sequence[str]) -> list[str]:
+    """The same words with the global options in front, so that they may stand anywhere."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            rest.append(word)
+            break
+        name, equals, _ = word.partition("=")
+        if word in _GLOBAL_FLAGS or (name in _GLOBAL_VALUES and equals):
+            front.append(word)
+        elif word in _GLOBAL_VALUES:
+            front += [word, *(value for value in [next(words, None)] if value is not None)]
+        else:
+            rest.append(word)
+    return [*front, *rest, *words]

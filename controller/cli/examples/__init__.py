@@ -1,0 +1,1 @@
+"""What `auto init` writes: files to copy and change."""
