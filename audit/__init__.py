@@ -1,1 +1,1 @@
-"""A tamper-evident journal of opaque bytes. It knows nothing of what it keeps."""
+"""A tamper-evident journal of opaque bytes: append, read, sign, verify offline. It knows nothing of its user."""

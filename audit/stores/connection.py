@@ -1,0 +1,173 @@
+"""Opening and creating the SQLite file of a journal, and saying in words what SQLite refuses."""
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from audit.chain import ALGORITHM
+from audit.journal import Full, JournalError, NewerSchema, ReadOnly, Unavailable
+from audit.stores.mounts import network_file_system
+
+APPLICATION = 0x4A524E4C
+"""`application_id` of the file ("JRNL"): another program's database is refused instead of changed."""
+
+SCRIPTS = sorted(Path(__file__).with_name("sqlite").glob("[0-9]*.sql"))
+SCHEMA = len(SCRIPTS)
+"""Script n leads from schema n-1 to schema n."""
+
+BUSY_SECONDS = 5.0
+MAX_STATE = 64 << 20
+"""Bytes; the largest value SQLite gives out, and so the largest state of a checkpoint."""
+
+_STAYS_OPEN = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NO_WRITE = "the file or its file system is read-only, or belongs to another user"
+
+
+def poisons(error: sqlite3.Error) -> bool:
+    """Whether the connection must not be used again: after an I/O error nothing it remembers can be trusted."""
+    return error.sqlite_errorcode & 0xFF not in _STAYS_OPEN
+
+
+def explained(error: sqlite3.Error, path: Path) -> JournalError:
+    """What an SQLite error means, with the file and what can be done."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # misuse of the module (wrong thread): a mistake in the program, shown as it is
+        raise error
+    name, primary = error.sqlite_errorname, code & 0xFF
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _no_space(path)):
+        return Full(f"{path}: no space left on its file system; nothing was kept. Free some space")
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable(f"{path} is locked by another process for more than {BUSY_SECONDS:g} s ({name})")
+    if primary == sqlite3.SQLITE_READONLY:
+        return ReadOnly(f"{path} can not be written ({name}): {_NO_WRITE}")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
+        return Unavailable(f"{path} is damaged, or is no journal ({name}: {error})")
+    return Unavailable(f"{path} can not be read or written now ({name}: {error})")
+
+
+def _no_space(path: Path) -> bool:
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in this directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def connect(path: Path, query: str) -> sqlite3.Connection:
+    """A connection in autocommit mode that gives text as bytes, so that no damaged text can stop a reader."""
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{query}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+    )
+    connection.text_factory = bytes
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_STATE + (1 << 20))
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def require_journal(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema of the file.
+
+    Raises:
+        Unavailable: it is another program's database.
+        NewerSchema: a newer version wrote it.
+    """
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION:
+        raise Unavailable(f"{path} is a database of another program (application_id {application:#x}); not touched")
+    schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if schema > SCHEMA:
+        raise NewerSchema(path, schema, SCHEMA)
+    return schema
+
+
+def open_writable(path: Path) -> sqlite3.Connection:
+    """Open an existing journal so that what it acknowledges survives a power cut.
+
+    Raises:
+        JournalError: why not.
+    """
+    try:
+        if not os.access(path, os.W_OK):
+            raise ReadOnly(f"{path} can not be written: {_NO_WRITE}")
+        connection = connect(path, "mode=rw")
+        try:
+            schema = require_journal(connection, path)
+            _durable(connection)
+            _migrate(connection, schema)
+            connection.execute("SELECT one FROM chain").fetchall()  # the first read makes the -wal file
+            sync_directory(path.parent)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    except OSError as error:
+        raise Unavailable(f"{path} can not be opened: {error}") from error
+    return connection
+
+
+def _durable(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = EXTRA")  # before WAL: else the file itself can be lost in a power cut
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != b"wal":
+        raise Unavailable(f"SQLite refused WAL mode (journal mode is {mode.decode()})")
+    connection.execute("PRAGMA journal_size_limit = 16777216")
+
+
+def _migrate(connection: sqlite3.Connection, schema: int) -> None:
+    for number, script in enumerate(SCRIPTS[schema:], start=schema + 1):
+        text = script.read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def ensure(path: Path) -> None:
+    """Make the journal if there is none: whole or not at all, for its owner only, its name durable.
+
+    Raises:
+        JournalError: why not.
+    """
+    network = network_file_system(path)
+    if network:
+        raise Unavailable(
+            f"{path} is on the network file system {network[1]} ({network[0]}), where SQLite's locks do not hold. "
+            "Use a local disk, or PostgreSQL"
+        )
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: one makes it
+            if not path.exists():
+                draft.unlink(missing_ok=True)
+                _make(draft)
+                draft.rename(path)
+                os.fsync(lock)
+        finally:
+            os.close(lock)
+    except sqlite3.Error as error:
+        draft.unlink(missing_ok=True)
+        raise explained(error, path) from error
+    except OSError as error:
+        raise Unavailable(f"{path} can not be made: {error}") from error
+
+
+def _make(draft: Path) -> None:
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    with closing(connect(draft, "mode=rw")) as connection:
+        _durable(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        _migrate(connection, 0)
+        connection.execute("INSERT INTO chain VALUES (1, ?, ?, 0, '')", (secrets.token_hex(16), ALGORITHM))

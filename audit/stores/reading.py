@@ -1,0 +1,121 @@
+"""What every SQLite store can read, over one primitive: fetch all rows of one short statement."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from audit.chain import GENESIS, MAX_BODY, MAX_TEXT, Chain, Stored
+from audit.journal import Checkpoint, Saved, Unavailable
+
+Row = tuple[Any, ...]
+
+PAGE = 128
+"""Records read at a time: no read transaction outlives a page, so a slow reader never makes the WAL grow."""
+
+_TEXTS = ", ".join(f"substr({name}, 1, {MAX_TEXT + 1})" for name in ("actor", "kind", "subject"))
+_COLUMNS = f"seq, at, epoch, {_TEXTS}, substr(body, 1, {MAX_BODY + 1}), hash"
+_PAGE = f"SELECT {_COLUMNS} FROM entries WHERE seq > ? ORDER BY seq LIMIT {PAGE}"  # noqa: S608 - constants only
+_ONE = f"SELECT {_COLUMNS} FROM entries WHERE seq = ?"  # noqa: S608 - constants only
+HEAD = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1"
+CHAIN = "SELECT id, algorithm, epoch FROM chain"
+_SIGNED = "SELECT seq, hash, digest, at, key, signature"
+
+
+def stored(row: Row) -> Stored:
+    """The record in this row.
+
+    Raises:
+        ValueError: a column does not hold what it must; the row was not written by a store.
+    """
+    seq, at, epoch, actor, kind, subject, body, digest = row
+    if not (isinstance(at, float) and isinstance(epoch, int) and epoch >= 0):
+        raise ValueError(f"record {seq} is damaged: its time or epoch is no number")
+    if not all(isinstance(value, bytes) for value in row[3:]):
+        raise ValueError(f"record {seq} is damaged: a column holds neither text nor bytes")
+    try:
+        return Stored(at, actor.decode(), kind.decode(), subject.decode(), body, seq, epoch, digest)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"record {seq} is damaged: a column does not hold UTF-8 text") from error
+
+
+class Reading(ABC):
+    """The reading half of a store."""
+
+    @abstractmethod
+    def fetch(self, sql: str, *arguments: object) -> list[Row]:
+        """All rows of one short statement.
+
+        Raises:
+            JournalError: why not.
+        """
+
+    @property
+    def chain(self) -> Chain:
+        """Which chain this is."""
+        return self._chain()[0]
+
+    def epoch(self) -> int:
+        """The current fencing token."""
+        return self._chain()[1]
+
+    def _chain(self) -> tuple[Chain, int]:
+        rows = self.fetch(CHAIN)
+        if len(rows) != 1 or not isinstance(rows[0][2], int):
+            raise Unavailable("the journal is damaged: it does not say which chain it is")
+        name, algorithm, epoch = rows[0]
+        return Chain(name.decode(errors="replace"), algorithm.decode(errors="replace")), epoch
+
+    def page(self, seq: int) -> list[Row]:
+        """The raw rows behind `seq`, at most `PAGE`."""
+        return self.fetch(_PAGE, seq)
+
+    def row(self, seq: int) -> Row | None:
+        """The raw row with this number."""
+        rows = self.fetch(_ONE, seq)
+        return rows[0] if rows else None
+
+    def after(self, seq: int) -> Iterator[Stored]:
+        """The records behind `seq`, in order, in bounded memory."""
+        while rows := self.page(seq):
+            for row in rows:
+                yield _or_unavailable(row)
+            seq = rows[-1][0]
+
+    def read(self, seq: int) -> Stored | None:
+        """The record with this number."""
+        row = self.row(seq)
+        return _or_unavailable(row) if row else None
+
+    def head(self) -> tuple[int, bytes]:
+        """Number and hash of the last record."""
+        rows = self.fetch(HEAD)
+        return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
+
+    def claims(self) -> Mapping[str, str]:
+        """Holder of each claimed object."""
+        return {name.decode(): holder.decode() for name, holder in self.fetch("SELECT object, holder FROM claims")}
+
+    def signed(self, seq: int) -> list[Checkpoint]:
+        """The checkpoints of records behind `seq` that the database keeps, at most `PAGE`."""
+        rows = self.fetch(f"{_SIGNED} FROM checkpoints WHERE seq > ? ORDER BY seq LIMIT {PAGE}", seq)
+        chain = self.chain if rows else Chain("")
+        return [Checkpoint(chain.id, chain.algorithm, *row) for row in rows]
+
+    def checkpoint(self) -> Saved | None:
+        """The newest checkpoint whose state and record are as they were signed."""
+        newest = self.fetch(f"{_SIGNED}, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 2")
+        for *columns, state in newest:
+            chain = self.chain
+            signed = Checkpoint(chain.id, chain.algorithm, *columns)
+            record = self.row(signed.seq)
+            if record and record[-1] == signed.hash and hashlib.sha256(state).digest() == signed.state:
+                return Saved(signed.seq, signed.hash, state, signed)
+        return None
+
+
+def _or_unavailable(row: Row) -> Stored:
+    try:
+        return stored(row)
+    except ValueError as error:
+        raise Unavailable(f"{error}; `verify` tells more") from error
