@@ -22,6 +22,8 @@ from telemetry.verdict import Verdict
 PLANNED_PER_SLOT = 4
 """Wishes planned per free slot and tick: work is bounded by what could start, not by how much is sick."""
 
+GOLDEN = (5**0.5 - 1) / 2
+
 
 def tick(
     now: float, snapshot: Snapshot, state: State, proposals: Sequence[Proposal], rules: Rulebook
@@ -75,8 +77,11 @@ class _Turn:
         """Nobody can judge it: its policy's content cannot be read by this version."""
         if episode.needs_human or (episode.intent and episode.outcome is None):
             return
-        result = Result.NEEDS_HUMAN if episode.intent else Result.DROPPED
-        self.note(Closed(self.now, episode.key, result, "the policy it was opened with cannot be read"))
+        plan = episode.intent.plan if episode.intent else None
+        result = Result.NEEDS_HUMAN if plan else Result.DROPPED
+        keeps = tuple(dict.fromkeys(change.object for change in plan.changes)) if plan else ()
+        detail = "the policy it was opened with cannot be read"
+        self.note(Closed(self.now, episode.key, result, detail, objects=keeps))
 
     def _until(self, policy: Policy, target: Target) -> Verdict:
         if policy.hash not in self._truths:
@@ -86,17 +91,29 @@ class _Turn:
     def admit_new(self, proposals: Sequence[Proposal]) -> None:
         ranked = sorted(proposals, key=self._rank)
         self._open(ranked)
+        waiting = [proposal for proposal in ranked if self._waits(proposal)]
         free = self.rules.limits.max_concurrent - len(self.draft.under_way())
-        left = PLANNED_PER_SLOT * max(1, free)
-        for proposal in ranked:
-            episode = self.draft.episodes.get(proposal.key)
-            waiting = episode is not None and episode.intent is None and not episode.needs_human
-            if not waiting or episode is None or episode.policy_hash != proposal.policy_hash:
-                continue
-            self._wish(proposal, episode)
-            left -= 1
-            if left == 0:
-                break
+        for proposal in self._considered(waiting, PLANNED_PER_SLOT * max(1, free)):
+            if self._waits(proposal):  # still: two agents may propose the same
+                self._wish(proposal, self.draft.episodes[proposal.key])
+
+    def _waits(self, proposal: Proposal) -> bool:
+        """Its episode is open, opened with this content of the policy, and nothing is under way."""
+        episode = self.draft.episodes.get(proposal.key)
+        if episode is None or episode.policy_hash != proposal.policy_hash:
+            return False
+        return episode.intent is None and not episode.needs_human
+
+    def _considered(self, waiting: Sequence[Proposal], most: int) -> Sequence[Proposal]:
+        """The best half, and a half that moves through the others: what is held at each tick starves nobody.
+
+        Multiples of the golden ratio visit every place evenly, whatever the time between ticks is.
+        """
+        if len(waiting) <= most:
+            return waiting
+        best, others = waiting[: most // 2], waiting[most // 2 :]
+        start = int(self.now * GOLDEN % 1.0 * len(others))
+        return [*best, *(others[(start + n) % len(others)] for n in range(most - most // 2))]
 
     def _rank(self, proposal: Proposal) -> tuple[bool, int, int, float, Key]:
         """Best first: people, severity, priority, confidence, name."""
@@ -125,7 +142,8 @@ class _Turn:
             episode = f"e{self.draft.opened + 1}"
             self.note(Opened(self.now, proposal.key, episode, proposal.policy_hash, proposal.evidence))
         for name, count in crowd.items():
-            if count.bit_length() != self.draft.crowded.get(name, 0).bit_length():
+            before = self.draft.crowded.get(name, 0)
+            if count != before and not before / 2 < count < before * 2:
                 self.note(Crowded(self.now, name, count))
 
     def _wish(self, proposal: Proposal, episode: Episode) -> None:

@@ -264,11 +264,18 @@ class Run:
     def turn(self, seen: Snapshot, *proposals: Proposal, after: float = 1.0) -> list[AnyRecord]:
         """One tick, `after` seconds later; returns its records, without the outcomes."""
         self.now += after
-        records = tick(self.now, replace(seen, at=self.now), self.state, proposals, self.rules)
+        records = tick(self.now, at(seen, self.now), self.state, proposals, self.rules)
         self.take(*records)
         if self.answer is not None:
             self.take(*(outcome(r, self.answer, at=self.now) for r in records if isinstance(r, Intent)))
         return records
+
+
+def at(seen: Snapshot, now: float) -> Snapshot:
+    """The same at another time, as fresh as it was."""
+    moved = now - seen.at
+    facts = {target: replace(f, seen_at=f.seen_at + moved) for target, f in seen.facts.items()}
+    return replace(seen, at=now, facts=facts)
 
 
 def kinds(records: Iterable[AnyRecord]) -> list[str]:
