@@ -19,7 +19,11 @@ SETTLE_WITHIN, SETTLE_EVERY = 25.0, 0.5
 """Seconds: how long an ambiguous answer is read back, and how often."""
 
 Boundary = Callable[[str], None]
-"""Called at each step boundary with its name: nothing in normal runs; fault tests kill, stop or raise there."""
+"""Called at each step boundary with its name: nothing in normal runs; fault tests kill, stop or raise there.
+
+Names: `plan`; `commit X` and `committed X` around an append that holds X (Do, Undo, Release, Redo, Outcome, Passed,
+Failed, Closed); `precheck S`, `call S`, `called S` around each write of a step S; `checkpoint`.
+"""
 
 
 def no_fault(_boundary: str) -> None:
@@ -90,12 +94,12 @@ class Executor:
         found = tuple(self._holds(probe) for probe in intent.plan.probes) if not intent.changes else ()
         written: list[Change] = []
         for change in intent.changes:
-            self._boundary("precheck")
+            self._boundary(f"precheck {intent.step}")
             if why := self._may_write(committed.epoch):
                 return self._stopped(committed, written, Verdict.FAIL, why)
-            self._boundary("call-sent")
+            self._boundary(f"call {intent.step}")
             verdict = self._apply(change, intent.id)
-            self._boundary("call-returned")
+            self._boundary(f"called {intent.step}")
             if verdict is Verdict.UNKNOWN:
                 verdict = self._settled(change)
             if verdict is not Verdict.PASS:

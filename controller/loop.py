@@ -16,7 +16,7 @@ from audit.journal import Claimed, Fenced, JournalError, OverBudget
 from controller.clock import Clock
 from controller.core.agents import PolicyAgent, people
 from controller.core.guards import GUARDS
-from controller.core.records import AnyRecord, Held, Key, Outcome
+from controller.core.records import AnyRecord, Held, Intent, Key, Outcome
 from controller.core.state import State
 from controller.core.tick import tick
 from controller.core.wish import Limits, Proposal, Rulebook
@@ -196,9 +196,7 @@ class Loop:
         parts.policies.refresh(now)
         arrived = [*outcomes, *parts.policies.changes(now, trail.state)]
         if arrived:
-            parts.boundary("before-outcome")
-            trail.append(arrived, parts.policies.by_hash(trail.state))
-            parts.boundary("after-outcome")
+            self._append(arrived)
             self._answers.clear()
             self._see(trail.catch_up())
         with contextlib.suppress(Empty):
@@ -259,17 +257,26 @@ class Loop:
         """
         if not records:
             return []
-        parts = self._parts
-        policies = parts.policies.by_hash(parts.trail.state)
-        parts.boundary("before-intent")
         try:
-            committed = parts.trail.append(records, policies)
+            return self._append(records)
         except (Claimed, OverBudget) as refusal:
             reason = Reason.CLAIMED if isinstance(refusal, Claimed) else Reason.RATE_LIMIT
             kept, starts = without_starts(records)
-            committed = parts.trail.append([*kept, *_held(records[0].at, starts, reason, str(refusal))], policies)
-        parts.boundary("after-intent")
+            return self._append([*kept, *_held(records[0].at, starts, reason, str(refusal))])
+
+    def _append(self, records: Sequence[AnyRecord]) -> list[Committed]:
+        """Append, with a boundary before and after for each kind of step in it."""
+        parts, labels = self._parts, dict.fromkeys(_label(record) for record in records)
+        for label in labels:
+            parts.boundary(f"commit {label}")
+        committed = parts.trail.append(records, parts.policies.by_hash(parts.trail.state))
+        for label in labels:
+            parts.boundary(f"committed {label}")
         return committed
+
+
+def _label(record: AnyRecord) -> str:
+    return record.step if isinstance(record, Intent) else type(record).__name__
 
 
 def _held(at: float, keys: Sequence[Key], reason: Reason, detail: str) -> list[Held]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from audit.journal import Claim, Entry, Store
+import msgspec
+
+from audit.journal import Claim, Entry, JournalError, Store
 from audit.journal import Spend as StoreSpend
 from controller.core.ledger import ledger
 from controller.core.records import AnyRecord, Crowded, Intent, Key, Led, Loaded, Said, Step, decode, encode
@@ -30,10 +32,17 @@ class Trail:
         self.catch_up()
 
     def catch_up(self) -> list[AnyRecord]:
-        """Take in what this and other processes appended since; returns it."""
+        """Take in what this and other processes appended since; returns it.
+
+        Raises:
+            JournalError: the store does not answer, or holds a record that this version cannot read.
+        """
         new = []
         for stored in self.store.after(self.seq):
-            record = decode(stored.body)
+            try:
+                record = decode(stored.body)
+            except msgspec.DecodeError as error:
+                raise JournalError(f"record {stored.seq} cannot be read by this version: {error}") from error
             self.state.apply(record)
             self.seq = stored.seq
             new.append(record)
