@@ -136,6 +136,12 @@ def _line(clients: list[tuple[str, Client]]) -> str:
     return json.dumps({name: asdict(count) for name, count in totals(clients).items()})
 
 
+def _end_with_stdin(stop: threading.Event) -> None:
+    """Whoever started us is gone, or wants us to end."""
+    sys.stdin.read()
+    stop.set()
+
+
 def main() -> None:
     """Until stdin ends, or nobody reads the reports any more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,7 +155,7 @@ def main() -> None:
     threads = [threading.Thread(target=run, args=(client, pause, stop)) for _, client in clients]
     for thread in threads:
         thread.start()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    threading.Thread(target=_end_with_stdin, args=(stop,), daemon=True).start()
     with suppress(BrokenPipeError):
         for line in reports(clients, stop):
             print(line, flush=True)
