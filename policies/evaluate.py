@@ -1,13 +1,13 @@
 """Where a policy's condition holds, since when, and how surely: one pass of vectors over the selected targets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from policies.holds import Holds, Planes, Rows, Selection, Streaks, advance, selected
 from policies.policy import Policy
-from telemetry.columns import Column, Floats
+from telemetry.columns import Bools, Column, Floats
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -84,32 +84,42 @@ def _columns(snapshot: Snapshot, rows: Rows, names: frozenset[str]) -> Mapping[s
 
 def _findings(policy: Policy, snapshot: Snapshot, found: Streaks) -> tuple[Finding, ...]:
     """What a finding rests on, read at its row only."""
-    rows = found.rows
-    if not len(rows):
+    if not len(found.rows):
         return ()
-    here = _columns(snapshot, rows, policy.when.columns)
+    here = _columns(snapshot, found.rows, policy.when.columns)
     margin = np.where(policy.when.evaluate(here).true, policy.when.margin(here), 0.0)
-    columns = [here[name] for name in sorted(policy.when.columns)]
-    known = np.array([column.known for column in columns]).reshape(len(columns), len(rows))
+    streaks = (found.since, found.ticks_true.astype(int), found.ticks_total.astype(int), margin)
+    columns = [here[name] for name in sorted(policy.when.columns) if name in here]
+    known = np.array([column.known for column in columns]).reshape(len(columns), len(found.rows))
+    numbers: Iterator[tuple[float, int, int, float, float, float, float]]
+    numbers = zip(*(part.tolist() for part in (*streaks, *_support(policy, columns, known))), strict=True)
+    return tuple(
+        Finding(snapshot.targets[row], since, true, total, far, coverage, freshness, samples, values)
+        for row, (since, true, total, far, coverage, freshness, samples), values in zip(
+            found.rows.tolist(), numbers, _values(columns, known), strict=True
+        )
+    )
+
+
+def _support(policy: Policy, columns: list[Column], known: Bools) -> tuple[Floats, Floats, Floats]:
+    """Coverage, freshness and samples of each row; a column that the snapshot lacks is unknown everywhere."""
     fresh = np.array([_freshness(column) for column in columns]).reshape(known.shape)
     counts = np.array([column.count for column in columns]).reshape(known.shape)
-    any_known = known.any(axis=0)
-    least_fresh = np.where(any_known, np.min(fresh, axis=0, where=known, initial=1.0), 0.0)
+    least_fresh = np.min(fresh, axis=0, where=known, initial=1.0)
     fewest = np.min(counts, axis=0, where=known & np.isfinite(counts), initial=np.inf)
-    return tuple(
-        Finding(
-            target=snapshot.targets[row],
-            since=float(found.since[i]),
-            ticks_true=int(found.ticks_true[i]),
-            ticks_total=int(found.ticks_total[i]),
-            margin=float(margin[i]),
-            coverage_known=float(known[:, i].mean()) if columns else 1.0,
-            freshness=float(least_fresh[i]) if columns else 1.0,
-            samples=float(fewest[i]) if np.isfinite(fewest[i]) else 0.0,
-            values=tuple((c.spec.name, float(c.values[i])) for c, k in zip(columns, known[:, i], strict=True) if k),
-        )
-        for i, row in enumerate(rows.tolist())
+    return (
+        known.sum(axis=0) / len(policy.when.columns),
+        np.where(known.any(axis=0), least_fresh, 0.0),
+        np.where(np.isfinite(fewest), fewest, 0.0),
     )
+
+
+def _values(columns: list[Column], known: Bools) -> Iterator[tuple[tuple[str, float], ...]]:
+    """Name and value of the known columns of each row."""
+    names = [column.spec.name for column in columns]
+    cells = np.array([column.values for column in columns]).reshape(known.shape)
+    for row, is_known in zip(cells.T.tolist(), known.T.tolist(), strict=True):
+        yield tuple((name, value) for name, value, yes in zip(names, row, is_known, strict=True) if yes)
 
 
 def _freshness(column: Column) -> Floats:

@@ -219,6 +219,9 @@ def _conditions(document: Document, spec: dict[str, Any]) -> tuple[dict[str, Con
             compiled[key] = compile_condition(source)
         except ExpressionError as error:
             problems += _problems(document, ("spec", key), error)
+        else:
+            if not compiled[key].columns:
+                problems.append(document.problem(("spec", key), "is the same for every target", "read a column"))
     if "when" in compiled and "until" not in spec:
         try:
             compiled["until"] = compile_condition(f"!({sources['when']}\n)")  # the line break ends a comment
