@@ -1,0 +1,381 @@
+"""Every guard has a scenario in which it alone holds the wish: with it the wish is held, without it the wish starts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import pytest
+
+from actions.plan import Change, Plan, Refusal, Undo
+from actions.reason import Reason
+from actions.registry import ACTIONS
+from actions.restart import Restart
+from controller.core.guards import GUARDS, budgets
+from controller.core.records import (
+    AnyRecord,
+    Closed,
+    Evidence,
+    Failed,
+    Held,
+    Intent,
+    Key,
+    Led,
+    Passed,
+    Result,
+    Said,
+    Verb,
+)
+from controller.core.state import Failures, State, fold
+from controller.core.tick import tick
+from controller.core.wish import Limits, Proposal, Rulebook
+from policies.policy import Mode, Policy
+from telemetry.inventory import Facts
+from telemetry.snapshot import Snapshot
+from telemetry.target import Target
+
+from .world import (
+    NOW,
+    RESTART,
+    RESTART_ALL,
+    SCALE,
+    SURE,
+    Service,
+    intent,
+    led,
+    opened,
+    outcome,
+    policy,
+    proposal,
+    rules,
+    scale_plan,
+    snapshot,
+)
+
+WEB, OTHER = Service("web", "---"), Service("other", "---")
+WIDE = rules().limits
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything is fine, except for one thing."""
+
+    reason: Reason
+    policies: Sequence[Policy]
+    wish: Proposal
+    services: Sequence[Service] = (WEB,)
+    before: Sequence[AnyRecord] = ()
+    state: Callable[[State], None] = lambda _: None
+    limits: Limits = WIDE
+    actions: Mapping[str, Any] = field(default_factory=lambda: ACTIONS)
+    stops: Mapping[str, str] | None = None
+
+    def world(self, guards: Mapping[str, Any]) -> tuple[Snapshot, State, list[Proposal], Rulebook]:
+        state = fold(self.before, led(*self.policies))
+        self.state(state)
+        book = rules(*self.policies, guards=guards, limits=self.limits, **(self.stops or {}))
+        return snapshot(*self.services), state, [self.wish], replace(book, actions=self.actions)
+
+
+def scenario(reason: Reason, spec: Mapping[str, Any] | None = None, **given: Any) -> Scenario:
+    """A wish of a policy that differs from one that starts only by `spec`."""
+    of = policy(**(spec or {}))
+    service = given.get("services", (WEB,))[0]
+    wish = proposal(of, service, given.pop("evidence", SURE))
+    return Scenario(reason, given.pop("policies", [of]), wish, **given)
+
+
+class Careless(Restart):
+    """Plans what the platform has no way to do."""
+
+    def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
+        return Plan((Change(target, "slots/7/incarnation", "1@5.0", "newer"),))
+
+
+class Destroying(Restart):
+    """Destroys data."""
+
+    undo: ClassVar[Undo] = Undo.IRREVERSIBLE
+
+    def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
+        return Plan((Change(target, "slots/0/incarnation", "100@5.0", "newer"),), undo=Undo.IRREVERSIBLE)
+
+
+class Overreaching(Restart):
+    """Writes what it does not declare."""
+
+    def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
+        return Plan((Change(target, "desired", 3, 0),))
+
+
+def under_way(of: Policy, service: Service = OTHER, at: float = NOW - 50) -> list[AnyRecord]:
+    """An attempt elsewhere that waits for its verification."""
+    started = intent(of, service, scale_plan(service), at=at)
+    return [opened(of, service, at=at), started, outcome(started)]
+
+
+def ended(of: Policy, service: Service, result: Result, at: float, *, helped: bool | None) -> list[AnyRecord]:
+    """An episode that is over."""
+    return [*under_way(of, service, at), Closed(at, Key(of.name, service.target), result, helped=helped)]
+
+
+def failed(count: int, at: float) -> Callable[[State], None]:
+    def change(state: State) -> None:
+        state.failures[Key("heal", WEB.target)] = Failures(count, at)
+
+    return change
+
+
+RIVAL = policy("rival")
+HOURLY = {"throttle": {"limits": [{"max": 1, "per": "1h"}]}}
+COOLING = {"throttle": {"cooldown": "10m"}}
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "frozen": scenario(Reason.FROZEN, stops={"frozen": "the cluster burns"}),
+    "paused": scenario(Reason.PAUSED, stops={"paused": "a deploy"}),
+    "recovering": scenario(
+        Reason.RECOVERING,
+        services=(WEB, OTHER),
+        policies=[policy(), RIVAL],
+        before=[*under_way(RIVAL)[:-1], Led(NOW - 20, 2, "b")],
+    ),
+    "warmup": scenario(Reason.WARMUP, before=[Led(NOW - 5, 2, "b")], limits=replace(WIDE, warmup=10.0)),
+    "scope": scenario(Reason.OUT_OF_SCOPE, {"namespace": "billing"}),
+    "protected": scenario(Reason.PROTECTED, services=(replace(WEB, protected="label: hands off"),)),
+    "mechanism": scenario(Reason.NO_MECHANISM, {"action": RESTART}, actions={"Restart": Careless()}),
+    "claimed": scenario(Reason.CLAIMED, policies=[policy(), RIVAL], before=under_way(RIVAL, WEB)),
+    "mode": scenario(Reason.MODE, {"mode": "Observe"}),
+    "window": scenario(Reason.WINDOW, {"activeWindows": [{"schedule": "0 3 * * *", "duration": "1h"}]}),
+    "unknown": scenario(Reason.UNKNOWN, services=(replace(WEB, blind=True),)),
+    "stale": scenario(Reason.STALE, services=(replace(WEB, seen=11.0),)),
+    "samples": scenario(Reason.TOO_FEW_SAMPLES, {"minSamples": 1001}),
+    "confidence": scenario(
+        Reason.LOW_CONFIDENCE, {"minConfidencePercent": 71}, evidence=Evidence(0.7, 1, 1, 0.7, samples=9)
+    ),
+    "exhausted": scenario(Reason.ATTEMPTS_EXHAUSTED, state=failed(3, NOW - 5000)),
+    "backoff": scenario(Reason.BACKOFF, state=failed(2, NOW - 199)),
+    "cooldown": scenario(
+        Reason.COOLDOWN, COOLING, before=ended(policy(**COOLING), WEB, Result.HEALED, NOW - 599, helped=True)
+    ),
+    "rate": scenario(
+        Reason.RATE_LIMIT,
+        HOURLY,
+        services=(WEB, OTHER),
+        before=ended(policy(**HOURLY), OTHER, Result.HEALED, NOW - 3599, helped=True),
+    ),
+    "unavailable": scenario(
+        Reason.UNAVAILABLE,
+        {"action": RESTART_ALL, "throttle": {"maxUnavailable": 1}},
+        services=(Service("web", "+-+"),),
+    ),
+    "concurrency": scenario(
+        Reason.CONCURRENCY,
+        services=(WEB, OTHER),
+        policies=[policy(), RIVAL],
+        before=under_way(RIVAL),
+        limits=replace(WIDE, max_concurrent=1),
+    ),
+    "approval": scenario(Reason.NEEDS_APPROVAL, {"mode": "Approve"}),
+    "irreversible": scenario(Reason.IRREVERSIBLE, {"action": RESTART}, actions={"Restart": Destroying()}),
+}
+
+
+def test_every_guard_has_a_scenario_and_every_scenario_a_guard() -> None:
+    assert list(SCENARIOS) == list(GUARDS)
+
+
+def _decided(one: Scenario, guards: Mapping[str, Any]) -> list[AnyRecord]:
+    """What the decision says of the wish."""
+    seen, state, wishes, book = one.world(guards)
+    records = tick(NOW, seen, state, wishes, book)
+    return [r for r in records if isinstance(r, Held | Intent) and r.key == one.wish.key]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_guard_holds_what_nothing_else_would_hold(name: str) -> None:
+    one = SCENARIOS[name]
+    (held,) = _decided(one, GUARDS)
+    assert isinstance(held, Held)
+    assert held.reason is one.reason
+    assert held.detail
+    (started,) = _decided(one, {other: guard for other, guard in GUARDS.items() if other != name})
+    assert isinstance(started, Intent)
+
+
+def test_every_reason_of_a_guard_is_shown_by_a_scenario() -> None:
+    of_plans = {Reason.NOTHING_TO_DO, Reason.AT_LIMIT, Reason.GUARD_ERROR}
+    assert {one.reason for one in SCENARIOS.values()} == set(Reason) - of_plans
+
+
+# --- what else a guard must hold, and what it must let pass
+
+
+def _reason(one: Scenario) -> Reason | None:
+    (record,) = _decided(one, GUARDS)
+    return record.reason if isinstance(record, Held) else None
+
+
+def by_ann(one: Scenario) -> Scenario:
+    return replace(one, wish=replace(one.wish, by_person="ann"))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_person_may_skip_evidence_and_warm_up_and_asks_for_no_second_yes_but_nothing_else(name: str) -> None:
+    skips = {"warmup", "unknown", "stale", "samples", "confidence", "approval"}
+    assert _reason(by_ann(SCENARIOS[name])) is (None if name in skips else SCENARIOS[name].reason)
+
+
+@pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.FREEZE])
+def test_a_persons_word_in_the_trail_stops_as_a_flag_file_does(verb: Verb) -> None:
+    one = replace(SCENARIOS["paused"], stops=None, before=[Said(NOW - 1, "ann", verb, "why")])
+    assert _reason(one) is {Verb.PAUSE: Reason.PAUSED, Verb.FREEZE: Reason.FROZEN}[verb]
+
+
+def test_an_action_that_writes_what_it_does_not_declare_is_out_of_scope() -> None:
+    one = scenario(Reason.OUT_OF_SCOPE, {"action": RESTART}, actions={"Restart": Overreaching()})
+    assert _reason(one) is Reason.OUT_OF_SCOPE
+
+
+def test_a_namespaced_policy_acts_in_its_namespace() -> None:
+    of = policy(namespace="shop")
+    assert _reason(Scenario(Reason.OUT_OF_SCOPE, [of], proposal(of, WEB))) is None
+
+
+@pytest.mark.parametrize("mode", ["Observe", "Recommend", "Approve", "Enforce"])
+@pytest.mark.parametrize("cap", Mode)
+def test_no_policy_acts_above_its_mode_or_above_the_cap(mode: str, cap: Mode) -> None:
+    one = scenario(Reason.MODE, {"mode": mode}, limits=replace(WIDE, mode_cap=cap))
+    expected = {0: Reason.MODE, 1: Reason.MODE, 2: Reason.NEEDS_APPROVAL, 3: None}
+    assert _reason(one) is expected[min(Mode[mode.upper()], cap)]
+
+
+def test_an_approval_lets_one_start_pass_and_then_expires() -> None:
+    spec = {"mode": "Approve"}
+    for seconds, reason in ((3599, None), (3601, Reason.NEEDS_APPROVAL)):
+        before = [
+            opened(policy(**spec), WEB, at=NOW - 9999),
+            Said(NOW - seconds, "ann", Verb.APPROVE, "go", "e1"),
+        ]
+        assert _reason(scenario(Reason.NEEDS_APPROVAL, spec, before=before)) is reason
+
+
+def test_an_approval_of_the_first_rung_is_none_of_the_second() -> None:
+    spec: dict[str, Any] = {"mode": "Approve", "actions": [SCALE, RESTART], "onFailure": "Next"}
+    of = policy(**spec)
+    first = intent(of, WEB, scale_plan(WEB), at=NOW - 40)
+    before = [
+        opened(of, WEB),
+        Said(NOW - 45, "ann", Verb.APPROVE, "scale it", "e1"),
+        first,
+        outcome(first),
+        Failed(NOW - 5, first.key, 1, 1),
+    ]
+    assert _reason(scenario(Reason.NEEDS_APPROVAL, spec, before=before)) is Reason.NEEDS_APPROVAL
+
+
+def test_an_approval_or_the_policys_word_lets_data_be_destroyed() -> None:
+    spec = {"action": RESTART}
+    yes = [opened(policy(**spec), WEB), Said(NOW - 9, "ann", Verb.APPROVE, "go", "e1")]
+    assert _reason(replace(SCENARIOS["irreversible"], before=yes)) is None
+    rung = replace(policy(**spec).rungs[0], allow_irreversible=True)
+    allowing = replace(policy(**spec), rungs=(rung,))
+    assert _reason(replace(SCENARIOS["irreversible"], policies=[allowing])) is None
+
+
+def test_a_held_field_keeps_others_off_but_not_off_the_object() -> None:
+    first = intent(RIVAL, WEB, scale_plan(WEB), at=NOW - 10)
+    holding = [opened(RIVAL, WEB), first, outcome(first), Passed(NOW - 2, first.key, first.number)]
+    assert _reason(scenario(Reason.CLAIMED, policies=[policy(), RIVAL], before=holding)) is Reason.CLAIMED
+    spec = {"action": RESTART}
+    assert _reason(scenario(Reason.CLAIMED, spec, policies=[policy(**spec), RIVAL], before=holding)) is None
+
+
+def test_what_waits_for_a_person_keeps_its_object() -> None:
+    over = [*under_way(RIVAL, WEB), Closed(NOW - 5, Key(RIVAL.name, WEB.target), Result.NEEDS_HUMAN)]
+    assert _reason(scenario(Reason.CLAIMED, policies=[policy(), RIVAL], before=over)) is Reason.CLAIMED
+
+
+def test_a_settled_intent_of_an_earlier_leadership_holds_nothing() -> None:
+    before = [*under_way(RIVAL), Led(NOW - 20, 2, "b")]
+    assert _reason(replace(SCENARIOS["recovering"], before=before)) is None
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (60, 1000)])
+def test_the_backoff_doubles_up_to_its_maximum(count: int, seconds: float) -> None:
+    patient = replace(WIDE, attempts=100)
+    assert budgets.backoff_of(Failures(count, NOW), patient) == seconds
+    waiting = scenario(Reason.BACKOFF, state=failed(count, NOW - seconds + 1), limits=patient)
+    assert _reason(waiting) is Reason.BACKOFF
+    assert _reason(replace(waiting, state=failed(count, NOW - seconds))) is None
+
+
+def test_a_failure_in_the_future_just_happened() -> None:
+    assert _reason(scenario(Reason.BACKOFF, state=failed(1, NOW + 1e6))) is Reason.BACKOFF
+
+
+@pytest.mark.parametrize(("ago", "reason"), [(599, Reason.COOLDOWN), (600, None), (-5000, Reason.COOLDOWN)])
+def test_the_cooldown_runs_from_the_start(ago: float, reason: Reason | None) -> None:
+    before = ended(policy(**COOLING), WEB, Result.HEALED, NOW - ago, helped=True)
+    assert _reason(scenario(Reason.COOLDOWN, COOLING, before=before)) is reason
+
+
+@pytest.mark.parametrize(("ago", "reason"), [(3599, Reason.RATE_LIMIT), (3600, None), (-5000, Reason.RATE_LIMIT)])
+def test_a_rate_counts_every_start_in_its_window(ago: float, reason: Reason | None) -> None:
+    before = ended(policy(**HOURLY), OTHER, Result.HEALED, NOW - ago, helped=True)
+    assert _reason(scenario(Reason.RATE_LIMIT, HOURLY, before=before, services=(WEB, OTHER))) is reason
+
+
+def test_starts_of_other_policies_use_up_no_rate() -> None:
+    before = ended(RIVAL, OTHER, Result.HEALED, NOW - 5, helped=True)
+    assert _reason(scenario(Reason.RATE_LIMIT, HOURLY, before=before, policies=[policy(**HOURLY), RIVAL])) is None
+
+
+@pytest.mark.parametrize(
+    ("readiness", "allowed", "reason"),
+    [
+        ("+++", 1, None),
+        ("+++", 0, Reason.UNAVAILABLE),
+        ("++-", 1, Reason.UNAVAILABLE),
+        ("++-", 2, None),
+        ("+++", "33%", Reason.UNAVAILABLE),  # of three, rounded down: none
+        ("+++", "34%", None),
+        ("---", 0, None),  # nothing that is ready is taken down
+    ],
+)
+def test_what_is_down_already_counts(readiness: str, allowed: int | str, reason: Reason | None) -> None:
+    spec = {"action": RESTART_ALL, "throttle": {"maxUnavailable": allowed}}
+    web = Service("web", readiness, columns={"probe.ok": 0.0})
+    assert _reason(scenario(Reason.UNAVAILABLE, spec, services=(web,))) is reason
+
+
+def test_a_policys_own_concurrency_is_its_own() -> None:
+    spec = {"throttle": {"maxConcurrent": 1}}
+    of = policy(**spec)
+    one = scenario(Reason.CONCURRENCY, spec, services=(WEB, OTHER), before=under_way(of))
+    assert _reason(one) is Reason.CONCURRENCY
+    assert _reason(replace(one, policies=[of, RIVAL], before=under_way(RIVAL))) is None
+
+
+def test_facts_of_a_silent_platform_say_why_they_are_old() -> None:
+    one = SCENARIOS["stale"]
+    seen, state, wishes, book = one.world(GUARDS)
+    records = tick(NOW, replace(seen, silent={"memory": "connection refused"}), state, wishes, book)
+    (held,) = [r for r in records if isinstance(r, Held)]
+    assert "connection refused" in held.detail
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_that_cannot_answer_refuses(name: str) -> None:
+    def broken(_wish: object) -> None:
+        raise LookupError("no limit")
+
+    of = policy()
+    one = Scenario(Reason.GUARD_ERROR, [of], proposal(of, WEB))
+    (held,) = _decided(one, {**GUARDS, name: broken})
+    assert isinstance(held, Held)
+    assert held.reason is Reason.GUARD_ERROR
+    assert name in held.detail
+
+
+def test_when_nothing_is_wrong_the_wish_starts() -> None:
+    of = policy()
+    assert _reason(Scenario(Reason.MODE, [of], proposal(of, WEB))) is None
