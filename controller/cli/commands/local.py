@@ -106,17 +106,15 @@ def _row(service: dict[str, Any], slot: dict[str, Any], at: float) -> dict[str, 
         "pid": slot["pid"],
         "up_seconds": max(0.0, at - slot["started_at"]) if slot["incarnation"] else None,
         "failures": slot["failures"],
-        "address": _address(service.get("ports"), slot["slot"]),
+        "address": _address(service["ports"], slot["slot"]),
         "incarnation": slot["incarnation"],
     }
 
 
-def _address(ports: Any, slot: str) -> str:
-    """Where the instance takes connections, as the ports file has it."""
-    if isinstance(ports, dict):
-        found = ports.get(slot, ports.get("http", ports.get("address", "")))
-        return str(found)
-    return ", ".join(map(str, ports)) if isinstance(ports, list) else str(ports or "")
+def _address(ports: dict[str, Any], slot: str) -> str:
+    """Where the instance takes connections: at the socket it shares, or at its own port."""
+    port = ports.get("http") or ports.get("instances", {}).get(slot)
+    return f"{ports['address']}:{port}" if port else ""
 
 
 def _span(seconds: float | None) -> str:

@@ -139,13 +139,13 @@ def execute(
 def demo(
     ctx: typer.Context,
     mode: Mode = None,
-    keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep its files there, to copy from.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave its files there, to go on with.")] = False,
 ) -> None:
     """Break real services and watch them healed."""
-    from controller.demo.run import demo as run_demo
+    from controller.demo.run import main as run_demo
 
-    del ctx
-    raise typer.Exit(run_demo(mode=mode, keep=keep))
+    ctx.obj.settings(mode_cap=mode)  # a mode that does not exist is told as everywhere
+    raise typer.Exit(run_demo(mode, keep=keep))
 
 
 def _ready(settings: "Settings") -> None:

@@ -1,0 +1,82 @@
+"""A look without a loop: reads everything once, changes nothing, takes no epoch."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actions.registry import ACTIONS
+from audit.journal import JournalError
+from audit.stores.sqlite import SqliteStore
+from controller.clock import Clock
+from controller.compose import STORE, sources
+from controller.core.agents import PolicyAgent, people
+from controller.core.guards import GUARDS
+from controller.core.records import decode
+from controller.core.state import State, fold, load
+from controller.core.wish import Proposal, Rulebook
+from controller.loop import stop_flags
+from controller.policyset import PolicySet
+from controller.settings import Settings
+from telemetry.processor import Processor
+from telemetry.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen; the views take it as they take the loop's board.
+
+    Attributes:
+        epoch: 0, for nobody leads here.
+        metrics: empty, for nothing is served.
+    """
+
+    now: float
+    snapshot: Snapshot
+    state: State
+    rules: Rulebook
+    proposals: Sequence[Proposal]
+    problems: tuple[str, ...]
+    trouble: str
+    epoch: int = 0
+    metrics: str = ""
+
+
+def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
+    """Look once; also returns the columns that are unknown for every target, by name.
+
+    A condition that must hold for some time can not be seen in one look, so its policy proposes nothing here.
+    """
+    clock = Clock()
+    state, trouble = _remembered(settings.state)
+    clock.never_behind(state.at)
+    now = clock.now()
+    processor = Processor()
+    for source in sources(settings.state, settings.call_timeout):
+        processor.ingest(source.read(now))
+    snapshot = processor.snapshot(now)
+    policies = PolicySet(settings.policies)
+    policies.refresh(now)
+    for loaded in policies.changes(now, state):
+        state.apply(loaded)
+    proposals = [
+        *people(state, policies.by_hash(state)),
+        *PolicyAgent().propose(now, snapshot, policies.in_force(state), state),
+    ]
+    rules = Rulebook(policies.by_hash(state), ACTIONS, GUARDS, settings.limits, **stop_flags(settings.state))
+    unknown = tuple(name for name, column in snapshot.columns.items() if not column.known.any())
+    return Look(now, snapshot, state, rules, proposals, policies.problems, trouble), unknown
+
+
+def _remembered(state_dir: Path) -> tuple[State, str]:
+    """The state by the trail, and why it is not all there; empty before there is a trail."""
+    path = state_dir / STORE
+    if not path.exists():
+        return State(), ""
+    try:
+        with contextlib.closing(SqliteStore.open(path, read_only=True)) as store:
+            saved = store.checkpoint()
+            state = load(saved.state) if saved else State()
+            return fold((decode(stored.body) for stored in store.after(saved.seq if saved else 0)), state), ""
+    except JournalError as error:
+        return State(), f"the trail can not be read, so what was done before is unknown: {error}"
