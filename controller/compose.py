@@ -3,13 +3,16 @@
 import contextlib
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from actions.platforms import Platform
 from actions.platforms.dry_run import DryRun
 from actions.platforms.local.platform import LocalPlatform
+from audit.journal import JournalError
 from audit.stores.sqlite import SqliteStore
 from controller import leadership
 from controller.checkpoints import Checkpoints
@@ -37,38 +40,43 @@ def sources(state_dir: Path, timeout: float) -> list[Source]:
 
 
 @contextlib.contextmanager
-def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[tuple[Loop, Watcher]]:
+def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[Loop]:
     """A loop that leads, with its threads; everything is stopped and a last checkpoint written when the block ends.
 
     Raises:
         AlreadyLeading: another process leads on this state directory.
         JournalError: the store cannot be opened.
     """
-    state_dir = settings.state
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
+        state_dir = settings.state
+        if settings.dry_run:
+            state_dir = _copy_of_trail(
+                settings.state, Path(stack.enter_context(TemporaryDirectory(prefix="gyrostat-")))
+            )
         stack.enter_context(contextlib.closing(leadership.acquire(state_dir)))
-        store = stack.enter_context(contextlib.closing(SqliteStore.open(state_dir / STORE)))
-        clock = Clock()
-        trail = Trail(store)
-        clock.never_behind(trail.state.at)
         checkpoints = Checkpoints(state_dir, settings.checkpoint_records, settings.checkpoint_every)
-        checkpoints.refuse_rewound(trail)
+        store = stack.enter_context(contextlib.closing(SqliteStore.open(state_dir / STORE)))
+        checkpoints.require_exported(store)
+        clock, trail = Clock(), Trail(store, checkpoints.trusted)
+        clock.never_behind(trail.state.at)
+        checkpoints.begin(trail)
         trail.lead(clock.now(), holder())
-        stack.callback(checkpoints.last, clock, trail)
+        stack.callback(_last_checkpoint, checkpoints, clock, trail)
         processor = Processor()
-        watcher = Watcher(sources(state_dir, settings.call_timeout), processor, clock, settings.interval)
+        watcher = Watcher(sources(settings.state, settings.call_timeout), processor, clock, settings.interval)
         stack.callback(watcher.close)
-        executor = Executor(
-            platforms(settings), settings.max_concurrent, lambda _: stop_flags(state_dir)["frozen"], boundary
-        )
-        stack.callback(executor.close)
+        watcher.read_once()  # so that a platform is known to answer, or to be silent, before the first decision
+
+        def may_write(_epoch: int) -> str:
+            return trail.state.frozen or stop_flags(settings.state)["frozen"]
+
+        executor = Executor(platforms(settings), settings.max_concurrent, may_write, boundary)
         instruments = Instruments(settings.interval)
         if settings.metrics_address:
             stack.enter_context(contextlib.closing(HealthServer(settings.metrics_address, instruments)))
         loop = Loop(
             Parts(
-                state_dir=state_dir,
+                state_dir=settings.state,
                 clock=clock,
                 trail=trail,
                 processor=processor,
@@ -80,7 +88,29 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
                 boundary=boundary,
             )
         )
-        yield loop, watcher
+        stack.callback(loop.finish)
+        watcher.start()
+        yield loop
+
+
+def _copy_of_trail(state_dir: Path, copy: Path) -> Path:
+    """A dry run decides by a copy of the trail, so that it leaves nothing behind and disturbs no running loop."""
+    if (state_dir / STORE).exists():
+        with contextlib.closing(SqliteStore.open(state_dir / STORE, read_only=True)):
+            pass  # says in words what is wrong with it
+        with (
+            contextlib.closing(sqlite3.connect(f"file:{state_dir / STORE}?mode=ro", uri=True)) as source,
+            contextlib.closing(sqlite3.connect(copy / STORE)) as target,
+        ):
+            source.backup(target)
+    return copy
+
+
+def _last_checkpoint(checkpoints: Checkpoints, clock: Clock, trail: Trail) -> None:
+    """At a clean stop; a store that does not take it costs the next start some reading, nothing else."""
+    with contextlib.suppress(JournalError):
+        trail.catch_up()
+        checkpoints.write_if_due(clock.now(), trail, stopping=True)
 
 
 def platforms(settings: Settings) -> dict[str, Platform]:

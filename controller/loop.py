@@ -13,6 +13,7 @@ import structlog
 from actions.reason import Reason
 from actions.registry import ACTIONS
 from audit.journal import Claimed, Fenced, JournalError, OverBudget
+from controller.checkpoints import Checkpoints
 from controller.clock import Clock
 from controller.core.agents import PolicyAgent, people
 from controller.core.guards import GUARDS
@@ -61,20 +62,8 @@ class Parts:
     executor: Executor
     limits: Limits
     instruments: Instruments
-    checkpoints: "Checkpoints"
+    checkpoints: Checkpoints
     boundary: Boundary = no_fault
-
-
-class Checkpoints:
-    """When and how the state is kept, so that a restart need not read the whole trail."""
-
-    def due(self, now: float, seq: int) -> bool:
-        """Whether it is time for another."""
-        raise NotImplementedError
-
-    def write(self, now: float, trail: Trail) -> None:
-        """Sign and export one."""
-        raise NotImplementedError
 
 
 class Loop:
@@ -111,6 +100,13 @@ class Loop:
                 self._parts.instruments.late(int(late // interval) + 1)
                 next_at = monotonic()
             stop.wait(max(0.0, next_at - monotonic()))
+
+    def finish(self) -> None:
+        """At a clean stop: wait for what is being written, and record what became of it."""
+        self._parts.executor.close()
+        with contextlib.suppress(JournalError):
+            self._parts.trail.catch_up()
+            self._record_outcomes(self._parts.clock.now())
 
     def turn(self) -> None:
         """One turn. Whatever goes wrong in it is said and counted; the next one tries again.
@@ -168,9 +164,8 @@ class Loop:
             parts.instruments.address,
         )
         self._show()
-        if parts.checkpoints.due(now, trail.seq):
+        if parts.checkpoints.write_if_due(now, trail):
             parts.boundary("checkpoint")
-            parts.checkpoints.write(now, trail)
 
     def _show(self) -> None:
         """Tell the instruments what this turn found."""
@@ -189,19 +184,24 @@ class Loop:
     def _arrivals(self, now: float, snapshot: Snapshot) -> None:
         """Make durable what came from outside since the last turn: outcomes, policies, people's words."""
         parts, trail = self._parts, self._parts.trail
-        with contextlib.suppress(Empty):
-            while True:
-                self._answers.append(parts.executor.done.get_nowait())
-        outcomes: list[AnyRecord] = [_outcome(now, answer) for answer in self._answers]
+        self._record_outcomes(now)
         parts.policies.refresh(now)
-        arrived = [*outcomes, *parts.policies.changes(now, trail.state)]
-        if arrived:
-            self._append(arrived)
-            self._answers.clear()
+        if changes := parts.policies.changes(now, trail.state):
+            self._append(changes)
             self._see(trail.catch_up())
         with contextlib.suppress(Empty):
             while True:
                 self._hear(now, snapshot, self.inbox.get_nowait())
+
+    def _record_outcomes(self, now: float) -> None:
+        """Append what became of intents; what the store does not take now is kept for the next turn."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._answers.append(self._parts.executor.done.get_nowait())
+        if self._answers:
+            self._append([_outcome(now, answer) for answer in self._answers])
+            self._answers.clear()
+            self._see(self._parts.trail.catch_up())
 
     def _hear(self, now: float, snapshot: Snapshot, waiting: Waiting) -> None:
         trail = self._parts.trail

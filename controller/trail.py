@@ -1,10 +1,10 @@
 """The state and the store, kept equal: what is appended comes back by the same road as after a restart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from audit.journal import Claim, Entry, JournalError, Store
+from audit.journal import Claim, Entry, JournalError, Saved, Store
 from audit.journal import Spend as StoreSpend
 from controller.core.ledger import ledger
 from controller.core.records import AnyRecord, Crowded, Intent, Key, Led, Loaded, Said, Step, decode, encode
@@ -21,14 +21,22 @@ class Trail:
     Attributes:
         state: fold of everything up to `seq`.
         seq: last record taken in.
+        checkpointed: record up to which a kept state was taken; 0 when the whole trail was folded.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, trusted: Callable[[Saved], bool] = lambda _: True) -> None:
+        """Fold the trail, from its newest kept state if that is `trusted`.
+
+        Raises:
+            JournalError: the store does not answer, or holds what this version cannot read.
+        """
         self.store = store
         self.epoch = 0
-        checkpoint = store.checkpoint()
-        self.state = load(checkpoint.state) if checkpoint else State()
-        self.seq = checkpoint.seq if checkpoint else 0
+        saved = store.checkpoint()
+        if saved is not None and not trusted(saved):
+            saved = None
+        self.state = load(saved.state) if saved else State()
+        self.seq = self.checkpointed = saved.seq if saved else 0
         self.catch_up()
 
     def catch_up(self) -> list[AnyRecord]:
