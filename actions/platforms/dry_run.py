@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 
 from actions.plan import Change
 from actions.platforms import Platform
+from actions.registry import ACTIONS
 from actions.restart import NEWER, NEWER_AT_ONCE
 from telemetry.inventory import Value
 from telemetry.target import Target
@@ -37,6 +39,8 @@ class DryRun:
 
     def apply(self, change: Change, intent_id: str) -> Verdict:
         """PASS where it would have been written; FAIL where not, or where the platform did not answer."""
+        if not any(fnmatchcase(change.path, path) for action in ACTIONS.values() for path in action.writes):
+            return Verdict.FAIL  # some fields can be asked about and not written
         with self._lock:
             pretended = self._pretended(change)
             start = change.before if pretended is None else pretended.before
