@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from audit.chain import ALGORITHM
+from audit.files import sync_directory
 from audit.journal import Full, JournalError, NewerSchema, ReadOnly, Unavailable
 from audit.stores.mounts import network_file_system
 
@@ -54,15 +55,6 @@ def _no_space(path: Path) -> bool:
         return os.statvfs(path.parent).f_bavail == 0
     except OSError:
         return False
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in this directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def connect(path: Path, query: str) -> sqlite3.Connection:

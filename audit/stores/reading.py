@@ -102,6 +102,10 @@ class Reading(ABC):
         chain = self.chain if rows else Chain("")
         return [Checkpoint(chain.id, chain.algorithm, *row) for row in rows]
 
+    def states(self) -> list[Row]:
+        """Record, signed digest and bytes of the states that are kept."""
+        return self.fetch("SELECT seq, digest, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq")
+
     def checkpoint(self) -> Saved | None:
         """The newest checkpoint whose state and record are as they were signed."""
         newest = self.fetch(f"{_SIGNED}, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 2")
