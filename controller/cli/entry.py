@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from controller.cli.errors import CLOSED_PIPE, ERROR, INTERRUPTED, USAGE, CliError
+from controller.cli.errors import CLOSED_PIPE, ERROR, INTERRUPTED, USAGE, CliError, bad_input
 from controller.cli.output import Format, asked_for, emit_error, tell
 
 _GLOBAL_FLAGS = ("--json", "--no-headers", "--debug")
@@ -20,7 +20,7 @@ def run(argv: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # LANG=C can not show everything; it must not fail for that
     try:
-        code = _invoke(global_first(argv), form)
+        code = _invoke(argv, form)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -29,13 +29,13 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _invoke(argv: list[str], form: Format) -> int:
+def _invoke(argv: Sequence[str], form: Format) -> int:
     import typer
 
     from controller.cli.app import app
 
     try:
-        code = typer.main.get_command(app).main(args=argv, prog_name="auto", standalone_mode=False)
+        code = typer.main.get_command(app).main(args=global_first(argv), prog_name="auto", standalone_mode=False)
     except CliError as error:
         emit_error(error, form)
         return error.exit_code
@@ -87,7 +87,11 @@ def _output_failed(error: OSError) -> int:
 
 
 def global_first(argv: Sequence[str]) -> list[str]:
-    """The same words with the global options in front, so that they may stand anywhere."""
+    """The same words with the global options in front, so that they may stand anywhere.
+
+    Raises:
+        CliError: one of them has no value.
+    """
     front: list[str] = []
     rest: list[str] = []
     words = iter(argv)
@@ -99,7 +103,10 @@ def global_first(argv: Sequence[str]) -> list[str]:
         if word in _GLOBAL_FLAGS or (name in _GLOBAL_VALUES and equals):
             front.append(word)
         elif word in _GLOBAL_VALUES:
-            front += [word, *(value for value in [next(words, None)] if value is not None)]
+            value = next(words, None)
+            if value is None:
+                raise bad_input(f"{word} requires an argument", hint="`auto --help` lists what there is")
+            front += [word, value]
         else:
             rest.append(word)
     return [*front, *rest, *words]
