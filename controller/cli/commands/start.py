@@ -76,20 +76,22 @@ def loop(
     )
     _ready(settings)
     stop = Event()
-    with _signals(stop), _leading(settings) as (running, watcher):
-        watcher.read_once()
+    with _signals(stop), _leading(settings) as running:
         if once:
             running.turn()
         else:
-            _serve(settings, running, watcher, stop)
+            _serve(settings, running, stop)
 
 
-def _serve(settings: "Settings", running: Any, watcher: Any, stop: Event) -> None:
-    """Turn until told to stop, answering on the control socket meanwhile."""
+def _serve(settings: "Settings", running: Any, stop: Event) -> None:
+    """Turn until told to stop, answering on the control socket meanwhile; a dry run leaves that to the real loop."""
     from controller.control import Control
     from controller.views import VIEWS
 
-    watcher.start()
+    if settings.dry_run:
+        tell("dry run: decides by a copy of the trail, and writes nothing")
+        running.run(settings.interval, stop)
+        return
     with contextlib.closing(Control(settings.state, running, VIEWS)):
         tell(f"gyrostat leads in {settings.state}; Ctrl-C ends it, the services go on")
         running.run(settings.interval, stop)
@@ -123,11 +125,9 @@ def execute(
     )
     _ready(settings)
     stop = Event()
-    with _signals(stop), _leading(settings) as (running, watcher):
+    with _signals(stop), _leading(settings) as running:
         from controller.execute import execute as execute_once
 
-        watcher.read_once()
-        watcher.start()
         report = execute_once(running, settings.interval, most, wait_closed=wait == "closed", stop=stop)
     notes = [f"started {len(report.started)}: {', '.join(report.started) or 'nothing was due'}"]
     notes += [f"still open: {', '.join(report.open)}"] if report.open else []
@@ -167,8 +167,8 @@ def _leading(settings: "Settings") -> Iterator[Any]:
     from controller.leadership import AlreadyLeading
 
     try:
-        with leading_loop(settings) as parts:
-            yield parts
+        with leading_loop(settings) as running:
+            yield running
     except AlreadyLeading as error:
         raise CliError(str(error), "AlreadyLeading", hint="`auto status` shows the loop that runs") from error
     except Fenced as error:
