@@ -11,7 +11,7 @@ from controller.demo.evidence import accepted, held_reasons, results
 from controller.demo.load import Count
 from controller.demo.screen import Screen
 from controller.demo.stage import Stage
-from controller.demo.steps import RATE, STEPS
+from controller.demo.steps import STEPS
 from controller.demo.walk import FailedError, Walk
 
 LOG_LINES = 12
@@ -57,7 +57,7 @@ def main(mode: str | None = None, *, keep: bool = False) -> int:
 def _play(walk: Walk) -> int:
     walk.screen.title(
         "Gyrostat: real services, broken for real, healed while you watch",
-        [f"Every command runs in {walk.stage.folder}; {RATE:g} requests a second go to the services."],
+        [f"every command runs in {walk.stage.folder}"],
     )
     for number, (name, says, step) in enumerate(STEPS, 1):
         walk.screen.step(number, says)
@@ -77,7 +77,7 @@ def _load(now: dict[str, Count], before: dict[str, Count]) -> str:
     counts = {name: count - before.get(name, Count()) for name, count in now.items()}
     failed = [f"{name} {count.failed}" for name, count in counts.items() if count.failed]
     total = sum(count.ok for count in counts.values())
-    return f"clients: {total} requests answered, {'not: ' + ', '.join(failed) if failed else 'none failed'}"
+    return f"{total} requests answered, {'unanswered: ' + ', '.join(failed) if failed else 'none lost'}"
 
 
 def _score(walk: Walk) -> int:

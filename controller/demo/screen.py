@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from textwrap import wrap
 
 from rich.console import Console
+from rich.live import Live
+from rich.padding import Padding
+from rich.spinner import Spinner
 from rich.text import Text
 
 WIDTH = 80
@@ -46,6 +49,10 @@ class Screen:
         """Something that happened."""
         self._wrapped("· ", text, "dim")
 
+    def event(self, seconds: float, text: str) -> None:
+        """Something that the trail says, and when."""
+        self._wrapped(f"· {seconds:4.1f} s  ", text, "dim")
+
     def good(self, text: str) -> None:
         """Something that was checked and is as it must be."""
         self._wrapped("✓ ", text, "green")
@@ -82,7 +89,8 @@ class Screen:
         if not self.terminal:
             yield
             return
-        with self.console.status(f"[dim]{text}[/dim]", spinner="dots"):
+        spinner = Spinner("dots", Text(text, "dim"), style="cyan")
+        with Live(Padding(spinner, (0, 0, 0, len(MARGIN))), console=self.console, transient=True):
             yield
 
     def _wrapped(self, mark: str, text: str, mark_style: str = "", style: str = "") -> None:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from audit.stores.sqlite import SqliteStore
 from controller.core.records import AnyRecord, decode
 from controller.demo.evidence import Effect, read_effects
 from controller.demo.load import Count
@@ -56,6 +56,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="gyrostat-demo-"))
         self.loop: subprocess.Popen[bytes] | None = None
         self._load: Load | None = None
+        self._records: list[tuple[int, AnyRecord]] = []
         self._command: subprocess.Popen[str] | None = None
         with as_file(files("controller.demo")) as package:
             shutil.copytree(package / "files", self.folder, dirs_exist_ok=True)
@@ -142,9 +143,9 @@ class Stage:
         """The whole trail, with the place of each record; read only, beside whoever writes it."""
         if not self.trail.exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{self.trail}?mode=ro", uri=True, timeout=5.0)) as store:
-            rows = store.execute("SELECT seq, body FROM entries ORDER BY seq").fetchall()
-        return [(seq, decode(body)) for seq, body in rows]
+        with contextlib.closing(SqliteStore.open(self.trail, read_only=True)) as store:
+            self._records += [(stored.seq, decode(stored.body)) for stored in store.after(len(self._records))]
+        return self._records
 
     def effects(self) -> list[Effect]:
         """What the supervisor wrote down of its own doing."""

@@ -10,6 +10,7 @@ from controller.core.records import AnyRecord, Closed, Held, Intent, Led, Outcom
 from controller.demo.evidence import accepted, open_intents, restarts_of
 from controller.demo.tamper import flip
 from controller.demo.walk import POLICY, FailedError, Walk
+from telemetry.verdict import Verdict
 
 RATE = 150.0  # requests per second, all services together
 HEAL = 15.0  # seconds in which a hung worker must be healed
@@ -108,11 +109,15 @@ def crash(walk: Walk) -> None:
     led, first = order[0], order[1]
     walk.insist(
         isinstance(led, Led) and isinstance(first, Outcome) and first.settled and first.number == left[0].number,
-        f"{left[0].id} was settled by reading back, before anything new was started",
+        f"{left[0].id} was settled by reading back before anything new was started: {_written(first)}",
         [type(record).__name__ for record in order],
     )
     count = len(restarts_of(walk.stage.effects(), worker))
     walk.insist(count == 1, f"one restart of pid {worker.pid} in all, crash or not", f"{count} restarts")
+
+
+def _written(record: AnyRecord) -> str:
+    return "written" if isinstance(record, Outcome) and record.result is Verdict.PASS else "not written"
 
 
 def prove(walk: Walk) -> None:

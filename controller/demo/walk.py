@@ -136,7 +136,7 @@ class Walk:
             for seq, record in self.stage.records():
                 if seq > told and is_about(record, about["target"], about["policy"]):
                     told = seq
-                    self.screen.fact(f"{time.monotonic() - began:4.1f} s  {sentence(record)}")
+                    self.screen.event(time.monotonic() - began, sentence(record))
                     if want(record):
                         return True
             return None
