@@ -7,6 +7,8 @@ from difflib import get_close_matches
 Path = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indexes from the top."""
 
+MAX_PROBLEMS = 100
+"""Of one document: nobody corrects more in one go, and finding their places costs time."""
 _SHOWN = 60  # characters of a value that a message repeats
 
 

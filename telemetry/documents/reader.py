@@ -13,13 +13,12 @@ from typing import Any, NoReturn
 import yaml
 
 from telemetry.documents.positions import Document, Span, line_and_column
-from telemetry.documents.problems import DocumentError, Path, Problem, dotted, shown
+from telemetry.documents.problems import MAX_PROBLEMS, DocumentError, Path, Problem, dotted, shown
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 10_000
 
-_MAX_PROBLEMS = 100  # nobody corrects more in one go, and finding them costs time
 _DIGITS = 18  # an integer of at most this many digits is exact in every reader of JSON that keeps 64 bits
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -135,7 +134,7 @@ class _Reader:
     def note(self, path: Path, index: int, message: str, hint: str = "") -> None:
         line, column = line_and_column(self.text, index)
         self.problems.append(Problem(self.file, line, column, dotted(path), message, hint))
-        if len(self.problems) >= _MAX_PROBLEMS:
+        if len(self.problems) >= MAX_PROBLEMS:
             raise DocumentError(self.problems)
 
     def give_up(self, path: Path, index: int, message: str, hint: str) -> NoReturn:

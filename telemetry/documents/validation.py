@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from telemetry.documents.positions import Document
-from telemetry.documents.problems import DocumentError, Path, Problem, one_of, shown
+from telemetry.documents.problems import MAX_PROBLEMS, DocumentError, Path, Problem, one_of, shown
 from telemetry.documents.quantities import InvalidError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,21 +42,22 @@ def validate(document: Document, model: type[Model]) -> Model:
     Raises:
         DocumentError: with everything that is wrong; never anything else.
     """
-    problems = [
-        document.problem(path, "has no value", "give it one, or leave the key out") for path in _nulls(document.data)
-    ]
-    empty = {path for path, value in _walk(document.data) if value is None}
+    empty = tuple(path for path, value in _walk(document.data) if value is None)
+    problems = dict.fromkeys(_no_value(document, path) for path in empty[:MAX_PROBLEMS])
     try:
         # JSON, because only its strict mode reads an enum from its name; aliases only, because one key has one name
         made = model.model_validate_json(json.dumps(document.data), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            problem = _problem(document, model, detail, empty)
-            if problem is not None and problem not in problems:
-                problems.append(problem)
+        details = error.errors(include_url=False)[:MAX_PROBLEMS]
+        found = (_problem(document, model, detail, empty) for detail in details)
+        problems |= dict.fromkeys(problem for problem in found if problem is not None)
     if problems:
         raise DocumentError(problems)
     return made
+
+
+def _no_value(document: Document, path: Path) -> Problem:
+    return document.problem(path, "has no value", "give it one, or leave the key out")
 
 
 def _walk(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -67,11 +68,9 @@ def _walk(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from _walk(value, (*path, key))
 
 
-def _nulls(data: Any) -> Iterator[Path]:
-    return (path for path, value in _walk(data) if value is None)
-
-
-def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails, empty: set[Path]) -> Problem | None:
+def _problem(
+    document: Document, model: type[BaseModel], detail: ErrorDetails, empty: tuple[Path, ...]
+) -> Problem | None:
     """The error in our words; None where the cause is another error."""
     path = _existing(document.data, detail["loc"])
     kind = detail["type"]

@@ -8,6 +8,7 @@ import pytest
 
 from policies.load import MAX_FILES, load_files, load_folder
 from telemetry.documents import MAX_BYTES
+from telemetry.documents.problems import MAX_PROBLEMS
 
 from .make import text
 
@@ -38,6 +39,9 @@ HOSTILE = {
         "6:9: spec.when: &a is an anchor",
     ),
     "values": (text(when="[" + "1, " * 20_000 + "]"), "has too many values"),
+    "wrong names": (text(targets="{names: [" + "1, " * 9000 + "]}"), "spec.targets.names[0]: must be text, not 1"),
+    "unknown keys": (text() + "".join(f"  k{i}: 1\n" for i in range(4000)), "spec.k0: is an unknown key"),
+    "keys without value": (text() + "".join(f"  k{i}:\n" for i in range(4000)), "has no value"),
     "parentheses": (text(when="(" * 200 + "probe.ok" + ")" * 200), "spec.when: nested deeper than 32"),
     "nots": (text(when="'" + "!" * 2000 + "probe.ok'"), "spec.when: nested deeper than 32"),
     "or terms": (text(when=" || ".join(["probe.ok"] * 10_000)), "spec.when: the expression is longer than 4096 bytes"),
@@ -64,6 +68,7 @@ def test_a_hostile_file_is_refused(name: str, tmp_path: Path):
     assert result.policies == ()
     first = str(result.problems[0])
     assert expected in first or re.search(expected, first), first
+    assert len(result.problems) <= 2 * MAX_PROBLEMS
 
 
 def test_a_folder_is_read_in_full_and_only_its_yaml_files(tmp_path: Path):
