@@ -18,7 +18,7 @@ from telemetry.sources.supervisor import SupervisorSource
 from telemetry.sources.unix_rpc import call
 
 HTTP_SERVICE = Path(__file__).with_name("http_service.py")
-COMMAND = json.dumps([sys.executable, "-S", "-E", str(HTTP_SERVICE)])
+COMMAND = [sys.executable, "-S", "-E", str(HTTP_SERVICE)]
 HEAD = "apiVersion: gyrostat.dev/v1alpha1\nkind: Services\nservices:\n"
 WITHIN = 20.0  # seconds that anything real may take on a busy machine
 
@@ -26,13 +26,14 @@ WITHIN = 20.0  # seconds that anything real may take on a busy machine
 def service(name: str = "checkout", **keys: object) -> str:
     """One service as YAML; a value is written as JSON, which is YAML too."""
     default = {
+        "command": COMMAND,
         "namespace": "shop",
         "replicas": {"desired": 2, "min": 1, "max": 6},
         "listen": "inherit",
         "probe": {"http": "/health", "period": "100ms", "timeout": "300ms", "failures": 2},
         "stop": {"grace": "500ms"},
     }
-    lines = [f"name: {name}", f"command: {COMMAND}"]
+    lines = [f"name: {name}"]
     lines += [f"{key}: {json.dumps(value)}" for key, value in (default | keys).items() if value is not None]
     return "  - " + "\n    ".join(lines) + "\n"
 

@@ -38,8 +38,8 @@ class Host(Protocol):
         """Read the services file again, wholly or not at all."""
         ...
 
-    def down(self) -> Reply:
-        """Stop everything and end."""
+    def down(self, *, at_once: bool) -> Reply:
+        """Stop everything, with or without grace, and end."""
         ...
 
 
@@ -57,7 +57,7 @@ class Control:
             "apply": lambda: self._host.locked(lambda keepers: self._apply(keepers, request, peer)),
             "holds": lambda: self._holds(request),
             "reload": self._host.reload,
-            "down": self._host.down,
+            "down": lambda: self._host.down(at_once=request.get("atOnce") is True),
         }
         verb = request.get("op")
         if not isinstance(verb, str) or verb not in verbs:

@@ -110,11 +110,10 @@ class Keeper:
         """Ask for another process in a slot."""
         slot.wish, slot.forceful = why, forceful
 
-    def kill(self) -> None:
+    def kill(self, now: float) -> None:
         """End everything at once."""
         for slot in self.slots.values():
-            if slot.process is not None:
-                slot.process.kill()
+            slot.stop(self.service, self.why, now, at_once=True)
 
     def empty(self) -> bool:
         """Nothing runs any more."""

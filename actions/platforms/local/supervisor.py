@@ -53,6 +53,7 @@ class Supervisor:
         self._leaving: list[Keeper] = []
         self._going_down = False
         self._settled = False
+        self._signalled = False
         self._unsaved = False
         self._ports = b""
         self._heard, self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -146,13 +147,15 @@ class Supervisor:
         except OSError as error:
             return {"ok": False, "problems": [error.strerror or str(error)]}
 
-    def down(self) -> Reply:
-        """Stop everything gracefully and end; asked again, it kills at once."""
+    def down(self, *, at_once: bool = False) -> Reply:
+        """Stop everything and end: gracefully, or with KILL."""
         with self._lock:
-            if self._going_down:
+            if not self._going_down:
+                self._leave()
+            if at_once:
                 for keeper in self._leaving:
-                    keeper.kill()
-            self._leave()
+                    keeper.kill(time.monotonic())
+            self._ring()
         return {"ok": True}
 
     # --- under the lock
@@ -163,7 +166,6 @@ class Supervisor:
             keeper.retire("down")
             self._leaving.append(keeper)
         self._keepers = {}
-        self._ring()
 
     def _take(self, services: Mapping[str, Service], sockets: Mapping[str, Any]) -> Reply:
         now = wall()
@@ -244,7 +246,9 @@ class Supervisor:
 
     def _catch_signals(self) -> None:
         def end(_number: int, _frame: object) -> None:
-            threading.Thread(target=self.down, daemon=True).start()  # the lock may be held by the thread interrupted
+            # a second one is meant; and a thread, because the lock may be held by the code that was interrupted
+            again, self._signalled = self._signalled, True
+            threading.Thread(target=lambda: self.down(at_once=again), daemon=True).start()
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, end)
