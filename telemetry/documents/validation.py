@@ -74,7 +74,9 @@ def _problem(
     """The error in our words; None where the cause is another error."""
     path = _existing(document.data, detail["loc"])
     kind = detail["type"]
-    if path in empty or (kind == "too_short" and detail["input"]):  # its items are wrong, which is said already
+    if path in empty:
+        return None
+    if kind == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:  # only because its items are wrong
         return None
     if kind == "missing":
         return document.problem((*path, str(detail["loc"][-1])), "is required")
@@ -113,17 +115,15 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
     if kind in _BOUNDS:
         bound = next(iter(context.values()))
         return f"{shown(value)} is out of bounds", f"must be {_BOUNDS[kind]} {bound}"
-    if kind in ("too_short", "too_long"):
-        return "is empty" if kind == "too_short" else "has too many entries", _length(kind, context)
+    if kind == "too_short":
+        return "has too few entries" if value else "is empty", f"at least {context['min_length']}"
+    if kind == "too_long":
+        return "has too many entries", f"at most {context['max_length']}"
     wanted = _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
     if wanted is not None:
         hint = "put it in quotes" if wanted == "text" and isinstance(value, int | float) else ""
         return f"must be {wanted}, not {shown(value)}", hint
     return detail["msg"].replace("Input should", "must").replace("Value error, ", ""), ""
-
-
-def _length(kind: str, context: dict[str, Any]) -> str:
-    return f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
 
 
 def _keys(model: type[BaseModel], path: Path) -> list[str]:

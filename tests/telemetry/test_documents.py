@@ -38,6 +38,10 @@ class Mode(StrEnum):
     HARD = "Hard"
 
 
+class Pair(Part):
+    both: Annotated[tuple[int, ...], Field(min_length=2)]
+
+
 class Inner(Part):
     max_count: Annotated[int, Field(ge=1, le=9)] = 3
     names: Annotated[tuple[str, ...], Field(min_length=1)] = ("x",)
@@ -233,6 +237,12 @@ def test_null_is_no_value_and_missing_is_not_null():
     assert problems("{}", Strict) == ["f.yaml:1:1: needed: is required"]
     assert problems("[]", Strict) == ["f.yaml:1:1: must be a mapping, not a list"]
     assert problems("{}", Model) == []
+
+
+def test_a_list_that_is_too_short_says_so_unless_only_its_items_are_wrong():
+    assert problems("both: [1]", Pair) == ["f.yaml:1:7: both: has too few entries (at least 2)"]
+    assert problems("both: []", Pair) == ["f.yaml:1:7: both: is empty (at least 2)"]
+    assert problems("both: [a, 2]", Pair) == ["f.yaml:1:8: both[0]: must be a whole number, not 'a'"]
 
 
 def test_a_message_repeats_no_line_break_and_no_long_or_foreign_text_as_it_is():
