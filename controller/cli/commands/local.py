@@ -55,7 +55,7 @@ def running(state: Path) -> dict[str, Any] | None:
 
 
 def _call(state: Path, op: str) -> dict[str, Any] | None:
-    from actions.platforms.local.supervisor import SOCKET
+    from telemetry.sources.supervisor import SOCKET
     from telemetry.sources.unix_rpc import MaybeDelivered, NotDelivered, call
 
     try:

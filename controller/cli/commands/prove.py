@@ -1,5 +1,6 @@
 """audit, policy, settings: what was done, and what is in force."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli.app import app, group
-from controller.cli.errors import CliError, bad_input
+from controller.cli.errors import FINDINGS, CliError, bad_input
 from controller.cli.options import whole
-from controller.cli.output import Answer, Field
+from controller.cli.output import Answer, Field, tell
 from controller.cli.session import Session
 from controller.cli.store import reading
 
@@ -82,6 +83,70 @@ def _indented(record: Any) -> Iterator[str]:
     from controller.cli.output import to_yaml
 
     yield from to_yaml(record).splitlines()
+
+
+@_audit.command()
+def verify(
+    ctx: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A copy [the trail itself].")] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Exported checkpoints [checkpoints.jsonl beside the trail].")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Public key that must have signed [signing.pub beside it].")
+    ] = None,
+) -> None:
+    """Check the trail offline; exit 3 and the first bad record if it was changed."""
+    from audit.verify import verify as verify_trail
+    from controller.compose import STORE
+
+    path = file or ctx.obj.settings().state / STORE
+    if not path.is_file():
+        raise CliError(f"no trail at {path}", "NoTrail", hint="say which state directory with --state")
+    report = verify_trail(path, checkpoints, key)
+    data = {
+        "ok": report.ok,
+        "records": report.records,
+        "first_bad": report.first_bad,
+        "problem": report.problem,
+        "checkpoints": report.checked_checkpoints,
+        "vouched": report.vouched,
+        "notes": list(report.notes),
+    }
+    named = f"record {report.first_bad}"
+    where = f"{named}: " if report.first_bad is not None and named not in report.problem else ""
+    found = [f"{path} is not what was written: {where}{report.problem}"]
+    chained = f"{path}: {report.records} records chain without a fault"
+    signed = f"{report.checked_checkpoints} signed checkpoints vouch for 1 to {report.vouched}"
+    fine = [f"{chained}; {signed}" if report.vouched else chained]
+    ctx.obj.emit(Answer(data=data, notes=[*(fine if report.ok else found), *(f"note: {n}" for n in report.notes)]))
+    raise typer.Exit(0 if report.ok else FINDINGS)
+
+
+@_audit.command()
+def export(
+    ctx: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A new file [stdout].")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
+    after: Annotated[
+        int, typer.Option("--after", parser=whole(0, 10**15), metavar="SEQ", help="Only the records behind it.")
+    ] = 0,
+) -> None:
+    """Write every record as text: one JSON object a line, or CSV."""
+    from audit.export import export_csv, export_jsonl
+
+    write = export_csv if csv else export_jsonl
+    with reading(ctx.obj.settings().state) as store:
+        if file is None:
+            write(store.after(after), sys.stdout)
+            return
+        try:
+            with file.open("x", encoding="utf-8", newline="") as out:
+                file.chmod(0o600)
+                count = write(store.after(after), out)
+        except OSError as error:
+            raise CliError(f"{file} can not be written: {error.strerror}") from error
+    tell(f"wrote {count} records to {file}")
 
 
 @_policy.command()
