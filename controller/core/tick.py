@@ -54,6 +54,7 @@ class _Turn:
         self.draft = state.fork()
         self.draft.paused = state.paused or rules.paused
         self.draft.frozen = state.frozen or rules.frozen
+        self._requests = set(state.requests)
         self.records: list[AnyRecord] = []
         self._truths: dict[str, Truth] = {}
 
@@ -89,7 +90,8 @@ class _Turn:
         return self._truths[policy.hash].at(self.snapshot.rows.get(target))
 
     def admit_new(self, proposals: Sequence[Proposal]) -> None:
-        ranked = sorted(proposals, key=self._rank)
+        answered = self._requests - self.draft.requests.keys()  # in this very tick: not to be begun again
+        ranked = sorted((p for p in proposals if p.key not in answered), key=self._rank)
         self._open(ranked)
         waiting = [proposal for proposal in ranked if self._waits(proposal)]
         free = self.rules.limits.max_concurrent - len(self.draft.under_way())
