@@ -115,15 +115,19 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
     if kind in _BOUNDS:
         bound = next(iter(context.values()))
         return f"{shown(value)} is out of bounds", f"must be {_BOUNDS[kind]} {bound}"
-    if kind == "too_short":
-        return "has too few entries" if value else "is empty", f"at least {context['min_length']}"
-    if kind == "too_long":
-        return "has too many entries", f"at most {context['max_length']}"
+    if kind in ("too_short", "too_long"):
+        return _length(kind, value, context)
     wanted = _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
     if wanted is not None:
         hint = "put it in quotes" if wanted == "text" and isinstance(value, int | float) else ""
         return f"must be {wanted}, not {shown(value)}", hint
     return detail["msg"].replace("Input should", "must").replace("Value error, ", ""), ""
+
+
+def _length(kind: str, value: Any, context: dict[str, Any]) -> tuple[str, str]:
+    if kind == "too_long":
+        return "has too many entries", f"at most {context['max_length']}"
+    return "has too few entries" if value else "is empty", f"at least {context['min_length']}"
 
 
 def _keys(model: type[BaseModel], path: Path) -> list[str]:
