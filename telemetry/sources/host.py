@@ -74,8 +74,9 @@ class HostSource:
             return
         process = psutil.Process(int(pid))
         with process.oneshot():
-            if abs(process.create_time() - instance.started_at) > _SAME_START:
-                return  # the id belongs to somebody else now
+            ended = process.status() == psutil.STATUS_ZOMBIE  # it would be measured as using nothing
+            if ended or abs(process.create_time() - instance.started_at) > _SAME_START:
+                return  # or the id belongs to somebody else now
             times, resident = process.cpu_times(), process.memory_info().rss
             threads, files = process.num_threads(), process.num_fds()
             most_files, _ = process.rlimit(psutil.RLIMIT_NOFILE)
