@@ -28,6 +28,7 @@ class PolicySet:
         self._files: dict[str, Policy] | None = None
         self._compiled: dict[str, Policy] = {}
         self._stamp: object = None
+        self._changing: object = None
         self._looked_at = float("-inf")
 
     def refresh(self, now: float) -> None:
@@ -37,6 +38,10 @@ class PolicySet:
         self._looked_at = now
         stamp = _stamp(self._path)
         if stamp == self._stamp:
+            return
+        half_written = self._files is not None and stamp != self._changing  # read it once it has stood still for a look
+        self._changing = stamp
+        if half_written:
             return
         self._stamp = stamp
         result = load_folder(self._path) if self._path.is_dir() else load_files([self._path])
