@@ -29,7 +29,7 @@ def _row(now: float, episode: Episode) -> dict[str, Any]:
         "attempts": episode.attempts,
         "action": intent.action if intent else "",
         "changes": changes_in_words(intent.changes) if intent else "",
-        "due": instant(intent.due) if intent and episode.judged != intent.number else None,
+        "until": _until(episode),
         "confidence": round(episode.evidence.confidence, 4),
         "values": dict(episode.evidence.values),
         "held": episode.held.value if episode.held else "",
@@ -37,6 +37,16 @@ def _row(now: float, episode: Episode) -> dict[str, Any]:
         "needs_human": episode.needs_human,
         "next": what_a_person_can_do(episode),
     }
+
+
+def _until(episode: Episode) -> str | None:
+    """When it goes on by itself: the deadline of verification, or the end of a hold."""
+    intent = episode.intent
+    if intent is None or episode.needs_human:
+        return None
+    if episode.judged != intent.number:
+        return instant(intent.due)
+    return instant(episode.outcome_at + intent.hold) if intent.stage < len(intent.plan.release) else None
 
 
 def what_a_person_can_do(episode: Episode) -> str:

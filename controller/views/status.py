@@ -112,7 +112,7 @@ def _by_instances(facts: Facts) -> tuple[str, str]:
     if down:
         return SICK, f"{down} of {facts.desired} instances do not run"
     if unjudged:
-        return UNKNOWN, f"of {unjudged} of {facts.desired} instances no probe has answered yet"
+        return UNKNOWN, f"no probe has told yet of {unjudged} of {facts.desired} instances"
     if facts.ready < facts.desired:
         return SICK, f"{facts.ready} of {facts.desired} instances are ready"
     return OK, ""

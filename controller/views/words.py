@@ -11,6 +11,7 @@ from controller.core.records import (
     Failed,
     Held,
     Intent,
+    Key,
     Led,
     Loaded,
     Opened,
@@ -64,13 +65,13 @@ def sentence(record: AnyRecord) -> str:
     """A record as one sentence; it names no time and no kind, for those stand beside it."""
     match record:
         case Opened():
-            text = f"{record.episode} opened: {record.key} (confidence {record.evidence.confidence:.2f})"
+            text = f"{record.episode} opened: {on(record.key)} (confidence {record.evidence.confidence:.2f})"
         case Held():
-            text = _and(f"held {record.key}: {record.reason}", record.detail)
+            text = _and(f"held {on(record.key)}: {record.reason}", record.detail)
         case Intent() | Outcome() | Passed() | Failed():
             text = _step(record)
         case Closed():
-            text = _and(f"{record.key} ended: {record.result}", record.detail)
+            text = _and(f"{on(record.key)} ended: {record.result}", record.detail)
         case _:
             text = _statement(record)
     return text
@@ -106,6 +107,16 @@ def _statement(record: Crowded | Said | Loaded | Led) -> str:
             return f"leadership {record.epoch} began: {record.holder}"
 
 
+def on(key: Key) -> str:
+    """An episode's key: `restart-hung on shop/checkout`; the namespace is said once where it is the same."""
+    return f"{key.policy.removeprefix(key.target.namespace + '/')} on {key.target.ref}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 policy`, `2 policies`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def _and(text: str, detail: str) -> str:
     return f"{text} ({detail})" if detail else text
 
@@ -120,5 +131,6 @@ def phase(episode: Episode) -> str:
     if outcome is None:
         return f"{_STEPS[intent.step]} {intent.action}".removeprefix("Do ") + " under way"
     if episode.judged == intent.number:
-        return f"{intent.action} held" if intent.plan.release else f"{intent.action} verified"
+        held = intent.stage < len(intent.plan.release)
+        return f"{intent.action} held" if held else f"{intent.action} verified"
     return f"{intent.action} verifying" if intent.step in (Step.DO, Step.REDO) else f"{intent.step} verifying"

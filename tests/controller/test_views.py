@@ -61,7 +61,7 @@ def health(service: Service, **given: Any) -> tuple[str, str]:
         ("+++", "ok", ""),
         ("+-+", "sick", "1 of 3 instances fail their probe"),
         ("+.+", "sick", "1 of 3 instances do not run"),
-        ("+?+", "unknown", "of 1 of 3 instances no probe has answered yet"),
+        ("+?+", "unknown", "no probe has told yet of 1 of 3 instances"),
         ("-?.", "sick", "1 of 3 instances fail their probe"),
         ("", "ok", "stopped on purpose"),
     ],

@@ -90,10 +90,14 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
 
 
 def _summary(shown: Mapping[str, Any]) -> list[str]:
+    from controller.views.words import count
+
     telemetry, remediation, loop = shown["telemetry"], shown["remediation"], shown["loop"]
     counts = ", ".join(f"{telemetry[word]} {word}" for word in ("ok", "sick", "unknown") if telemetry[word])
-    acting = f"{remediation['policies_that_act']} of {remediation['policies']} policies may act"
-    active = f"{remediation['active_remediations']} of at most {remediation['max_concurrent']} attempts under way"
+    acting = f"{remediation['policies_that_act']} of {count(remediation['policies'], 'policy', 'policies')} may act"
+    active = (
+        f"{count(remediation['active_remediations'], 'attempt')} of at most {remediation['max_concurrent']} under way"
+    )
     cap = f", capped at {remediation['mode_cap']}" if remediation["mode_cap"] != "Enforce" else ""
     lines = [f"{counts or 'no targets'}; {acting}{cap}; {active}"]
     if loop["metrics"]:
@@ -127,7 +131,7 @@ def analyze(ctx: typer.Context) -> None:
 
 def _nothing(shown: Mapping[str, Any]) -> str:
     if shown["wishes"]:
-        return f"nothing new to decide: {shown['wishes']} wishes stand as before, `auto episodes` shows them"
+        return f"nothing new to decide; what was decided stands: `auto episodes`"
     return "nothing to decide: no condition holds"
 
 
@@ -163,7 +167,7 @@ def episodes(
             Field("DETAIL", lambda r: r["detail"], wide=True),
         ),
         name="episode",
-        notes=[f"{row['episode']}: {row['detail'] or row['state']}{_next(row)}" for row in rows if not row["ended"]],
+        notes=[_note(row) for row in rows if not row["ended"]],
         empty="no open episodes" if not every else "no episodes",
     )
     session.emit(answer)
@@ -173,8 +177,13 @@ def _ended(row: Mapping[str, Any]) -> dict[str, Any]:
     return dict(row) | {"state": row["result"], "age_seconds": row["seconds"], "ended": True}
 
 
-def _next(row: Mapping[str, Any]) -> str:
-    return f" -> {row['next']}" if row["next"] else ""
+def _note(row: Mapping[str, Any]) -> str:
+    """What a table has no room for: until when, why, and the command that moves it on."""
+    until = f" until {row['until'][11:19]}" if row["until"] else ""
+    detail = f": {row['detail']}" if row["detail"] else ""
+    what = f" ({row['changes']})" if row["changes"] else ""
+    hint = f"; {row['next']}" if row["next"] else ""
+    return f"{row['episode']} {row['state']}{what}{until}{detail}{hint}"
 
 
 @app.command()
