@@ -82,8 +82,8 @@ class Graph:
         return self.make(Op.TRUTH, payload=bool(value))
 
     def number(self, value: float) -> int:
-        """A constant number; -0.0 is 0.0, since no operation of ours tells them apart."""
-        return self.make(Op.CONST, payload=float(value) + 0.0)
+        """A constant number; -0.0 and 0.0 are one, since no operation of ours tells them apart."""
+        return self.make(Op.CONST, payload=float(value))
 
     def column(self, name: str, *, is_bool: bool) -> int:
         """The value of a column."""

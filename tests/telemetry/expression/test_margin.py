@@ -62,6 +62,11 @@ def test_what_is_false_does_not_lend_its_margin_to_what_is_true() -> None:
     assert _margin("n.a > 10 || n.b > 10 && b.a", n_a=[10.5], n_b=[99.0], b_a=[None]) == [0.1]
 
 
+def test_a_negation_takes_part_with_its_own_truth() -> None:
+    assert _margin("!(n.a > 10) && n.b > 10", n_a=[8.0, 12.0], n_b=[10.5, 10.5]) == [0.1, 0.4]
+    assert _margin("!(n.a > 10) || n.b > 10", n_a=[8.0, 12.0], n_b=[10.5, 10.5]) == [0.4, 0.1]
+
+
 def test_unknown_parts_that_do_not_matter_do_not_count() -> None:
     assert _margin("n.a > 10 || b.a", n_a=[12.5], b_a=[None]) == [0.5]
     assert _margin("n.a > 10 && b.a", n_a=[7.5, 12.5], b_a=[None, None]) == [0.5, None]
