@@ -11,7 +11,7 @@ from typing import IO, Any
 from controller.cli.errors import CliError, bad_input
 
 PLAIN_WIDTH = 10_000
-"""Columns of a pipe: nothing is ever cut or folded there."""
+"""Columns of a pipe, and of -o wide: nothing is ever cut or folded there."""
 
 
 class Format(StrEnum):
@@ -147,18 +147,24 @@ def table(answer: Answer, form: Format, stream: IO[str], *, headers: bool = True
     from rich.text import Text
 
     terminal = stream.isatty()
+    folds = terminal and form is Format.TABLE
     made = Table(box=None, show_header=headers, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     shown = [column for column in answer.fields if form is Format.WIDE or not column.wide]
     for column in shown:
+        least = len(column.title) if headers else 1
         made.add_column(
-            column.title, justify="right" if column.right else "left", overflow="fold", no_wrap=not terminal
+            column.title,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=not folds,
+            min_width=least,
         )
     for row in answer.rows:
         cells = [printable(text(column.show(row))) for column in shown]
         made.add_row(*(Text(cell, style=STYLES.get(cell.partition(":")[0], "")) for cell in cells))
     console = Console(
         file=stream,
-        width=None if terminal else PLAIN_WIDTH,
+        width=None if folds else PLAIN_WIDTH,
         no_color=True if not colored(stream) else None,
         force_terminal=terminal,
         highlight=False,

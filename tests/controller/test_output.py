@@ -26,6 +26,9 @@ ANSWER = Answer(
 )
 
 
+LONG = Answer(data={}, rows=ROWS, fields=(*ANSWER.fields[:2], Field("MORE", lambda _: "x" * 100)))
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -91,13 +94,13 @@ def test_a_terminal_gets_color_and_is_not_overflown(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
     stream = Terminal()
-    emit(ANSWER, Format.WIDE, stream=stream)
+    emit(LONG, Format.TABLE, stream=stream)
     assert "\x1b[1;31msick" in stream.getvalue()
     import re
 
     plain = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
     assert max(map(len, plain.splitlines())) <= 60
-    assert plain.count("x") == 120
+    assert plain.count("x") == 200
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

@@ -95,9 +95,7 @@ def _summary(shown: Mapping[str, Any]) -> list[str]:
     telemetry, remediation, loop = shown["telemetry"], shown["remediation"], shown["loop"]
     counts = ", ".join(f"{telemetry[word]} {word}" for word in ("ok", "sick", "unknown") if telemetry[word])
     acting = f"{remediation['policies_that_act']} of {count(remediation['policies'], 'policy', 'policies')} may act"
-    active = (
-        f"{count(remediation['active_remediations'], 'attempt')} of at most {remediation['max_concurrent']} under way"
-    )
+    active = f"{remediation['active_remediations']} of at most {remediation['max_concurrent']} attempts under way"
     cap = f", capped at {remediation['mode_cap']}" if remediation["mode_cap"] != "Enforce" else ""
     lines = [f"{counts or 'no targets'}; {acting}{cap}; {active}"]
     if loop["metrics"]:
@@ -131,7 +129,7 @@ def analyze(ctx: typer.Context) -> None:
 
 def _nothing(shown: Mapping[str, Any]) -> str:
     if shown["wishes"]:
-        return f"nothing new to decide; what was decided stands: `auto episodes`"
+        return "nothing new to decide; what was decided stands: `auto episodes`"
     return "nothing to decide: no condition holds"
 
 
