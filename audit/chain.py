@@ -75,7 +75,7 @@ class Chain(msgspec.Struct, frozen=True):
         actor, kind, subject = entry.actor.encode(), entry.kind.encode(), entry.subject.encode()
         state = _start(self.id, self.algorithm)
         lengths = len(actor), len(kind), len(subject), len(entry.body)
-        state.update(_HEAD.pack(seq, previous, entry.at, epoch, *lengths) + actor + kind + subject)
+        state.update(_HEAD.pack(seq, previous, entry.at + 0.0, epoch, *lengths) + actor + kind + subject)
         state.update(entry.body)
         return state.digest()
 

@@ -46,7 +46,7 @@ class Spend(msgspec.Struct, frozen=True):
     Attributes:
         bucket: name of the budget.
         at: epoch seconds.
-        amount: how much is taken, 0 or more.
+        amount: how much is taken, 1 or more.
         limit: most that may be taken within the window.
         window: seconds, more than 0.
     """
@@ -58,8 +58,8 @@ class Spend(msgspec.Struct, frozen=True):
     window: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.at) and math.isfinite(self.window) and self.window > 0 and self.amount >= 0):
-            raise ValueError(f"a spend needs a finite time, a window > 0 and an amount >= 0, not {self}")
+        if not (math.isfinite(self.at) and math.isfinite(self.window) and self.window > 0 and self.amount >= 1):
+            raise ValueError(f"a spend needs a finite time, a window > 0 and an amount >= 1, not {self}")
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

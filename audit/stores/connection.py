@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from audit.chain import ALGORITHM
+from audit.chain import ALGORITHM, MAX_BODY
 from audit.files import sync_directory
 from audit.journal import Full, JournalError, NewerSchema, ReadOnly, Unavailable
 from audit.stores.mounts import network_file_system
@@ -22,7 +22,7 @@ SCHEMA = len(SCRIPTS)
 
 BUSY_SECONDS = 5.0
 MAX_STATE = 64 << 20
-"""Bytes; the largest value SQLite gives out, and so the largest state of a checkpoint."""
+"""Bytes of the largest state that a checkpoint keeps."""
 
 _STAYS_OPEN = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _NO_WRITE = "the file or its file system is read-only, or belongs to another user"
@@ -57,13 +57,18 @@ def _no_space(path: Path) -> bool:
         return False
 
 
+def limit(connection: sqlite3.Connection, *, wide: bool) -> None:
+    """Let no value be larger than a body (or, wide, a state) may be, so that a hostile file can not fill the memory."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, (MAX_STATE if wide else MAX_BODY) + (1 << 16))
+
+
 def connect(path: Path, query: str) -> sqlite3.Connection:
     """A connection in autocommit mode that gives text as bytes, so that no damaged text can stop a reader."""
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{query}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
     )
     connection.text_factory = bytes
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_STATE + (1 << 20))
+    limit(connection, wide=False)
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 

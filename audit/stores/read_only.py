@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from audit.journal import Checkpoint, Claim, Entry, JournalError, ReadOnly, Spend, Unavailable
-from audit.stores.connection import connect, explained, require_journal
+from audit.stores.connection import connect, explained, limit, require_journal
 from audit.stores.reading import Reading, Row
 
 _TRIES = 5
@@ -31,14 +31,16 @@ class ReadOnlyStore(Reading):
         self._closed = False
         self.fetch("SELECT 1")
 
-    def fetch(self, sql: str, *arguments: object) -> list[Row]:
+    def fetch(self, sql: str, *arguments: object, wide: bool = False) -> list[Row]:
         """All rows of one short statement, from files that did not change under it."""
         if self._closed:
             raise Unavailable(f"{self._path}: this store is closed")
         failure: JournalError | None = None
         for _ in range(_TRIES):
             try:
-                rows = self._ready().execute(sql, arguments).fetchall()
+                connection = self._ready()
+                limit(connection, wide=wide)
+                rows = connection.execute(sql, arguments).fetchall()
             except sqlite3.Error as error:
                 self._drop()
                 failure = explained(error, self._path)

@@ -5,16 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from audit.chain import GENESIS, MAX_BODY, MAX_TEXT, Chain, Stored
+from audit.chain import GENESIS, Chain, Stored
 from audit.journal import Checkpoint, Saved, Unavailable
 
 Row = tuple[Any, ...]
 
-PAGE = 128
+PAGE = 64
 """Records read at a time: no read transaction outlives a page, so a slow reader never makes the WAL grow."""
 
-_TEXTS = ", ".join(f"substr({name}, 1, {MAX_TEXT + 1})" for name in ("actor", "kind", "subject"))
-_COLUMNS = f"seq, at, epoch, {_TEXTS}, substr(body, 1, {MAX_BODY + 1}), hash"
+_COLUMNS = "seq, at, epoch, actor, kind, subject, body, hash"
 _PAGE = f"SELECT {_COLUMNS} FROM entries WHERE seq > ? ORDER BY seq LIMIT {PAGE}"  # noqa: S608 - constants only
 _ONE = f"SELECT {_COLUMNS} FROM entries WHERE seq = ?"  # noqa: S608 - constants only
 HEAD = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1"
@@ -43,8 +42,8 @@ class Reading(ABC):
     """The reading half of a store."""
 
     @abstractmethod
-    def fetch(self, sql: str, *arguments: object) -> list[Row]:
-        """All rows of one short statement.
+    def fetch(self, sql: str, *arguments: object, wide: bool = False) -> list[Row]:
+        """All rows of one short statement; `wide` for those that hold states.
 
         Raises:
             JournalError: why not.
@@ -104,11 +103,13 @@ class Reading(ABC):
 
     def states(self) -> list[Row]:
         """Record, signed digest and bytes of the states that are kept."""
-        return self.fetch("SELECT seq, digest, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq")
+        return self.fetch("SELECT seq, digest, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq", wide=True)
 
     def checkpoint(self) -> Saved | None:
         """The newest checkpoint whose state and record are as they were signed."""
-        newest = self.fetch(f"{_SIGNED}, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 2")
+        newest = self.fetch(
+            f"{_SIGNED}, state FROM checkpoints WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 2", wide=True
+        )
         for *columns, state in newest:
             chain = self.chain
             signed = Checkpoint(chain.id, chain.algorithm, *columns)

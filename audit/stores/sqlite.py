@@ -22,7 +22,7 @@ from audit.journal import (
     Unavailable,
     Unstorable,
 )
-from audit.stores.connection import MAX_STATE, ensure, explained, open_writable, poisons
+from audit.stores.connection import MAX_STATE, ensure, explained, limit, open_writable, poisons
 from audit.stores.read_only import open_read_only
 from audit.stores.reading import CHAIN, HEAD, Reading, Row
 
@@ -92,6 +92,7 @@ class SqliteStore(Reading):
         if len(state) > MAX_STATE:
             raise Unstorable(f"the state has {len(state):,} bytes; allowed are {MAX_STATE:,}")
         with self._transaction() as connection:
+            limit(connection, wide=True)
             rows = connection.execute("SELECT hash FROM entries WHERE seq = ?", (signed.seq,)).fetchall()
             if not rows or rows[0][0] != signed.hash:
                 raise JournalError(f"the checkpoint is not of this journal: record {signed.seq} has another hash")
@@ -104,9 +105,10 @@ class SqliteStore(Reading):
                 "(SELECT min(seq) FROM (SELECT seq FROM checkpoints ORDER BY seq DESC LIMIT 2))"
             )
 
-    def fetch(self, sql: str, *arguments: object) -> list[Row]:
+    def fetch(self, sql: str, *arguments: object, wide: bool = False) -> list[Row]:
         """All rows of one short statement."""
         connection = self._ready()
+        limit(connection, wide=wide)
         try:
             return connection.execute(sql, arguments).fetchall()
         except sqlite3.Error as error:
@@ -120,6 +122,7 @@ class SqliteStore(Reading):
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._ready()
+        limit(connection, wide=False)
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -254,8 +257,6 @@ def _spend(connection: sqlite3.Connection, spend: Spend) -> None:
     ).fetchone()[0]
     if used + spend.amount > spend.limit:
         raise OverBudget(spend, int(used))
-    if not spend.amount:
-        return
     connection.execute(
         "INSERT INTO spends (bucket, at, amount) "
         "SELECT ?1, max(?2, coalesce((SELECT max(at) FROM spends WHERE bucket = ?1), ?2)), ?3",
