@@ -148,9 +148,9 @@ def held_reasons(records: Iterable[AnyRecord]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def results(records: Iterable[AnyRecord]) -> Counter[Result]:
-    """How episodes ended."""
-    return Counter(record.result for record in records if isinstance(record, Closed))
+def results(records: Iterable[AnyRecord], policy: str) -> Counter[Result]:
+    """How the episodes of a policy ended."""
+    return Counter(record.result for record in records if isinstance(record, Closed) and record.key.policy == policy)
 
 
 def open_intents(records: Iterable[AnyRecord]) -> list[Intent]:

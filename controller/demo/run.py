@@ -12,7 +12,7 @@ from controller.demo.load import Count
 from controller.demo.screen import Screen
 from controller.demo.stage import Stage
 from controller.demo.steps import STEPS
-from controller.demo.walk import FailedError, Walk
+from controller.demo.walk import POLICY, FailedError, Walk
 
 LOG_LINES = 12
 """Of the loop's log, shown when a step fails."""
@@ -84,15 +84,19 @@ def _score(walk: Walk) -> int:
     """Count, from what is written down, and judge."""
     walk.screen.step(len(STEPS) + 1, "score card")
     records, effects = [record for _, record in walk.stage.records()], walk.stage.effects()
-    ended, harm = results(records), walk.harm()
+    healed, harm = results(records, POLICY)[Result.HEALED], walk.harm()
     releases = [r for r in records if isinstance(r, Intent) and r.step == "Release"]
     reasons = held_reasons(records)
     rows = [
-        ("healed", str(ended[Result.HEALED]), "episodes: we acted, it was checked that it helped, nothing is left"),
+        ("healed", str(healed), f"of {len(walk.hung)} hung workers: restarted, and seen to answer again"),
         ("released", str(len(releases)), "what was lifted after its hold"),
         ("held", str(sum(reasons.values())), ", ".join(f"{reason} {count}" for reason, count in reasons.items())),
         ("actions", str(len(accepted(effects))), "changes in the supervisor's log, each with its earlier intent"),
-        ("harm", str(len(harm)), "; ".join(harm) or "log and trail held against each other: no healthy worker touched"),
+        (
+            "harm",
+            str(len(harm)),
+            "; ".join(harm) or "nothing unasked for: log and trail agree both ways, no healthy worker was touched",
+        ),
     ]
     for name, count in walk.requests().items():
         total = count.ok + count.failed
@@ -100,8 +104,9 @@ def _score(walk: Walk) -> int:
         rows.append((name, str(total), f"requests; {lost}"))
     rows.append(("time", f"{time.monotonic() - walk.began:.1f}", "seconds"))
     walk.screen.rows(rows)
-    if harm:
-        return _failed(walk, len(STEPS) + 1, "score", FailedError("no harm", "; ".join(harm)))
+    if harm or healed != len(walk.hung):
+        expected = f"{len(walk.hung)} healed and no harm"
+        return _failed(walk, len(STEPS) + 1, "score", FailedError(expected, f"{healed} healed, {len(harm)} harm"))
     return 0
 
 

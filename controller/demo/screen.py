@@ -66,9 +66,11 @@ class Screen:
         self._wrapped("  ", text, style="dim")
 
     def block(self, lines: Iterable[str]) -> None:
-        """The output of a command, as it is."""
+        """The output of a command, as it is; only what is too wide is folded."""
         for line in lines:
-            self._print((MARGIN + "  ", line, ""))
+            room = self.width - len(MARGIN) - 2
+            for part in [line] if len(line) <= room else wrap(line, room, subsequent_indent="  "):
+                self._print((MARGIN + "  ", part, ""))
 
     def rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """A small table: name, number, what it means."""

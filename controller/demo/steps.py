@@ -1,11 +1,13 @@
 """The steps, in order. Each either ends as it must, or raises FailedError."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
 
 from actions.reason import Reason
+from controller.cli.errors import FINDINGS
 from controller.core.records import AnyRecord, Closed, Held, Intent, Led, Outcome, Result, Said
 from controller.demo.evidence import accepted, open_intents, restarts_of
 from controller.demo.tamper import flip
@@ -122,13 +124,13 @@ def _written(record: AnyRecord) -> str:
 
 def prove(walk: Walk) -> None:
     """One flipped byte in a copy is found."""
-    walk.auto("audit", "verify")
-    seq, bit = flip(walk.stage.trail, walk.stage.folder / "copy.db")
-    walk.screen.fact(f"a copy of the trail, with one bit of record {seq} flipped ({bit})")
-    done = walk.auto("audit", "verify", "copy.db", codes=(1, 3))
-    said = (done.out + done.err).strip()
-    walk.screen.block(said.splitlines())
-    walk.insist(f"record {seq}" in said, f"it names record {seq}", said)
+    walk.screen.block(walk.auto("audit", "verify").out.splitlines())
+    seq, bit = flip(walk.stage.trail, walk.stage.folder / "copy")
+    walk.screen.fact(f"a copy of the trail, with one bit of record {seq} flipped: {bit}")
+    done = walk.auto("audit", "verify", "copy/trail.db", codes=(FINDINGS,))
+    walk.screen.block(done.out.splitlines())
+    named = re.findall(r"record (\d+)", done.out)
+    walk.insist(named == [str(seq)], f"it names record {seq}, and no other", done.out)
 
 
 def healed(record: AnyRecord) -> bool:

@@ -142,7 +142,8 @@ class Walk:
             return None
 
         def seen() -> str:
-            mine = [r for s, r in self.stage.records() if s > about["since"] and is_about(r, about["target"], "")]
+            new = (record for seq, record in self.stage.records() if seq > about["since"])
+            mine = [record for record in new if is_about(record, about["target"], about["policy"])]
             return sentence(mine[-1]) if mine else f"nothing about {about['target']} in the trail"
 
         self.until(look, within, expected, seen)
