@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -247,6 +248,28 @@ def test_a_request_whose_sender_has_gone_is_not_carried_out(ready):
     time.sleep(0.2)
     assert ready.platform.holds(change) is Verdict.FAIL
     assert ready.listing()["desired"] == 2
+
+
+def test_what_cannot_be_logged_is_not_done_and_what_happened_is_logged_later(ready):
+    """A full disk, as a limit on the size of files of the running supervisor."""
+    victim = pids(ready)[1]
+    limits = resource.prlimit(ready.pid, resource.RLIMIT_FSIZE)
+    size = (ready.state / "effects.jsonl").stat().st_size
+    resource.prlimit(ready.pid, resource.RLIMIT_FSIZE, (size + 20, limits[1]))  # half a line would fit
+    try:
+        reply = scale(ready, 3, intent="unlogged")
+        assert (reply["verdict"], reply["reason"]) == ("Fail", "log")
+        assert ready.listing()["desired"] == 2
+        os.kill(victim, signal.SIGKILL)
+        ready.until(lambda: pids(ready)[1] not in (0, victim), "the crash to be repaired all the same")
+        assert (ready.state / "effects.jsonl").stat().st_size == size
+        ready.effects()  # every line is whole
+    finally:
+        resource.prlimit(ready.pid, resource.RLIMIT_FSIZE, limits)
+    ready.until(lambda: any(e.get("pid") == victim and e["event"] == "exited" for e in ready.effects()), "the event")
+    assert scale(ready, 3, intent="logged")["verdict"] == "Pass"
+    assert [e["intent"] for e in ready.effects() if e["event"] == "accepted"][-1] == "logged"
+    assert not any(e.get("intent") == "unlogged" for e in ready.effects())
 
 
 def test_an_edit_rolls_and_is_seen_and_keeps_the_uid(ready):
