@@ -26,6 +26,8 @@ from controller.inbox import Refused, Waiting, statements
 from controller.instrumentation import Instruments
 from controller.policyset import PolicySet
 from controller.trail import Trail, subject, without_starts
+from controller.views.words import sentence
+from controller.views.words import sentence
 from telemetry.processor import Processor
 from telemetry.snapshot import Snapshot
 
@@ -179,7 +181,7 @@ class Loop:
     def _see(self, records: Sequence[AnyRecord]) -> None:
         for record in records:
             self._parts.instruments.observe(record)
-            log.info(type(record).__name__, about=subject(record))
+            log.info(sentence(record), kind=type(record).__name__, about=subject(record))
 
     def _arrivals(self, now: float, snapshot: Snapshot) -> None:
         """Make durable what came from outside since the last turn: outcomes, policies, people's words."""
