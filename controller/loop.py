@@ -27,7 +27,6 @@ from controller.instrumentation import Instruments
 from controller.policyset import PolicySet
 from controller.trail import Trail, subject, without_starts
 from controller.views.words import sentence
-from controller.views.words import sentence
 from telemetry.processor import Processor
 from telemetry.snapshot import Snapshot
 

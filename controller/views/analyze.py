@@ -14,8 +14,12 @@ from telemetry.snapshot import Snapshot
 
 
 def analyze(snapshot: Snapshot, state: State, rules: Rulebook, proposals: Sequence[Proposal]) -> dict[str, Any]:
-    """One decision per record that a tick at this instant would append."""
-    records = tick(snapshot.at, snapshot, state, proposals, rules)
+    """One decision per record that a tick at this instant would append, were nothing held before."""
+    draft = state.fork()
+    for key, episode in state.episodes.items():
+        if episode.intent is None:
+            draft.episodes[key] = msgspec.structs.replace(episode, held=None)
+    records = tick(snapshot.at, snapshot, draft, proposals, rules)
     confidence = {p.key: p.evidence.confidence for p in proposals}
     return {
         "decisions": [_decision(number, record, confidence) for number, record in enumerate(records, 1)],
