@@ -86,11 +86,7 @@ def harm(effects: Sequence[Effect], records: Sequence[AnyRecord], hung: Sequence
         *(found for effect in done if (found := _unaccounted(effect, intents.get(effect.intent)))),
         *_missing(done, records, intents),
         *_needless(done, hung),
-        *(
-            f"{e.service} lost {e.incarnation}: nobody asked for it"
-            for e in effects
-            if e.cause == "crashed" and e.event == "exited"
-        ),
+        *_unasked(effects, done),
     ]
 
 
@@ -131,6 +127,13 @@ def _needless(done: Sequence[Effect], hung: Sequence[Hung]) -> list[str]:
     ]
     twice = [f"{service} {path}: restarted {n} times" for (service, path, _), n in restarts.items() if n > 1]
     return healthy + twice
+
+
+def _unasked(effects: Sequence[Effect], done: Sequence[Effect]) -> list[str]:
+    """A process ends because of an accepted change, or not at all."""
+    asked = {effect.intent for effect in done}
+    ended = [e for e in effects if e.event in ("stopped", "exited") and (not e.intent or e.intent not in asked)]
+    return [f"{e.service} {e.incarnation} {e.event} ({e.cause}): nobody asked for it" for e in ended]
 
 
 def restarts_of(effects: Iterable[Effect], worker: Hung) -> list[Effect]:

@@ -55,21 +55,28 @@ def main(mode: str | None = None, *, keep: bool = False) -> int:
 
 
 def _play(walk: Walk) -> int:
+    try:
+        walk.stage.open()
+    except OSError as error:
+        walk.screen.bad(f"there is no place for the demo's files: {error}")
+        return 1
     walk.screen.title(
         "Gyrostat: real services, broken for real, healed while you watch",
         [f"every command runs in {walk.stage.folder}"],
     )
-    for number, (name, says, step) in enumerate(STEPS, 1):
+    for number, (name, says, step) in enumerate((*STEPS, ("score", "score card", _score)), 1):
         walk.screen.step(number, says)
         began, before = time.monotonic(), walk.requests()
         try:
             step(walk)
         except FailedError as failed:
             return _failed(walk, number, name, failed)
-        except OSError as error:
-            return _failed(walk, number, name, FailedError("everything the step needs answers", str(error)))
-        walk.screen.note(f"{time.monotonic() - began:.1f} s; {_load(walk.requests(), before)}")
-    return _score(walk)
+        except Exception as error:  # noqa: BLE001  whatever breaks is the failure of this step, and is named so
+            seen = f"{type(error).__name__}: {error}"
+            return _failed(walk, number, name, FailedError("everything that the step needs answers", seen))
+        if step is not _score:
+            walk.screen.note(f"{time.monotonic() - began:.1f} s; {_load(walk.requests(), before)}")
+    return 0
 
 
 def _load(now: dict[str, Count], before: dict[str, Count]) -> str:
@@ -80,9 +87,12 @@ def _load(now: dict[str, Count], before: dict[str, Count]) -> str:
     return f"{total} requests answered, {'unanswered: ' + ', '.join(failed) if failed else 'none lost'}"
 
 
-def _score(walk: Walk) -> int:
-    """Count, from what is written down, and judge."""
-    walk.screen.step(len(STEPS) + 1, "score card")
+def _score(walk: Walk) -> None:
+    """Count, from what is written down, and judge.
+
+    Raises:
+        FailedError: not everything was healed, or something was made worse.
+    """
     records, effects = [record for _, record in walk.stage.records()], walk.stage.effects()
     healed, harm = results(records, POLICY)[Result.HEALED], walk.harm()
     releases = [r for r in records if isinstance(r, Intent) and r.step == "Release"]
@@ -102,12 +112,10 @@ def _score(walk: Walk) -> int:
         total = count.ok + count.failed
         lost = f"{count.timeouts} timed out, {count.errors} failed: {100 * count.failed / max(1, total):.2f} %"
         rows.append((name, str(total), f"requests; {lost}"))
-    rows.append(("time", f"{time.monotonic() - walk.began:.1f}", "seconds"))
+    rows.append(("seconds", f"{time.monotonic() - walk.began:.1f}", "from the first command to here"))
     walk.screen.rows(rows)
     if harm or healed != len(walk.hung):
-        expected = f"{len(walk.hung)} healed and no harm"
-        return _failed(walk, len(STEPS) + 1, "score", FailedError(expected, f"{healed} healed, {len(harm)} harm"))
-    return 0
+        raise FailedError(f"{len(walk.hung)} healed and no harm", f"{healed} healed, {len(harm)} harm")
 
 
 def _failed(walk: Walk, number: int, name: str, failed: FailedError) -> int:
@@ -121,10 +129,9 @@ def _failed(walk: Walk, number: int, name: str, failed: FailedError) -> int:
 
 
 def _farewell(screen: Screen, stage: Stage, *, keep: bool) -> None:
-    if not keep:
-        return
-    screen.title("", [f"kept {stage.folder}; go on by hand:"])
-    screen.block([f"cd {stage.folder}", "auto local up services.yaml", "auto loop --config gyrostat.yaml"])
+    if keep and stage.folder.name:
+        screen.title("", [f"everything has ended, its files are kept; go on by hand in {stage.folder}:"])
+        screen.block(["auto local up services.yaml", "auto loop --config gyrostat.yaml"])
 
 
 @contextmanager

@@ -48,16 +48,24 @@ class Stage:
     """The folder and the processes. `close` leaves neither, whatever happened before.
 
     Attributes:
-        folder: holds everything; a person can go on in it by hand.
+        folder: holds everything, once it is open; a person can go on in it by hand.
         loop: the controller, once started.
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="gyrostat-demo-"))
+        self.folder = Path()
         self.loop: subprocess.Popen[bytes] | None = None
         self._load: Load | None = None
         self._records: list[tuple[int, AnyRecord]] = []
         self._command: subprocess.Popen[str] | None = None
+
+    def open(self) -> None:
+        """Make the folder, with its files.
+
+        Raises:
+            OSError: there is no place for it.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="gyrostat-demo-"))
         with as_file(files("controller.demo")) as package:
             shutil.copytree(package / "files", self.folder, dirs_exist_ok=True)
             shutil.copy(package / "service.py", self.folder)
@@ -153,6 +161,8 @@ class Stage:
 
     def close(self, *, keep: bool) -> None:
         """End every process, then remove the folder unless it is to be kept."""
+        if self.folder == Path():
+            return
         if self._command is not None:  # it may be starting the supervisor: let it finish, so that nobody is overlooked
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._command.communicate(timeout=END_WITHIN)

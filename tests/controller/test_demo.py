@@ -55,6 +55,7 @@ def test_what_was_intended_written_and_needed_is_no_harm() -> None:
         ([restart(before="8@1.00")], [intent(before="8@1.00"), written()], "was healthy"),
         ([restart(), restart("i2")], [intent(), written(), intent(2), written(2)], "restarted 2 times"),
         ([Effect(5.0, "exited", "shop/cart", cause="crashed", incarnation="9@1.00")], [], "nobody asked"),
+        ([Effect(5.0, "stopped", "shop/cart", "i9", cause="asked", incarnation="9@1.00")], [], "nobody asked"),
     ],
 )
 def test_what_nobody_can_account_for_is_harm(effects: list[Effect], records: list, said: str) -> None:
