@@ -131,6 +131,8 @@ class Executor:
         written = [c for c, verdict in zip(intent.changes, verdicts, strict=True) if verdict is Verdict.PASS]
         if len(written) == len(verdicts):
             return Answer(intent, Verdict.PASS, "found written", settled=True)
+        if not written:
+            return Answer(intent, Verdict.FAIL, "its change is not in force", settled=True)
         answer = self._stopped(committed, written, Verdict.FAIL, "found not written")
         return Answer(intent, answer.result, answer.detail, settled=True)
 
