@@ -148,17 +148,23 @@ def ensure(path: Path) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: one makes it
             if not path.exists():
-                draft.unlink(missing_ok=True)
+                _discard(draft)
                 _make(draft)
                 draft.rename(path)
                 os.fsync(lock)
         finally:
             os.close(lock)
     except sqlite3.Error as error:
-        draft.unlink(missing_ok=True)
+        _discard(draft)
         raise explained(error, path) from error
     except OSError as error:
         raise Unavailable(f"{path} can not be made: {error}") from error
+
+
+def _discard(draft: Path) -> None:
+    """With its helper files: an old one would be taken for the new file's own."""
+    for end in ("-journal", "-wal", "-shm", ""):
+        draft.with_name(draft.name + end).unlink(missing_ok=True)
 
 
 def _make(draft: Path) -> None:

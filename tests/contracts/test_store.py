@@ -226,6 +226,33 @@ def test_a_spend_that_could_free_budget_is_no_spend(wrong):
         Spend(**{"bucket": "b", "at": 1.0, "amount": 1, "limit": 1, "window": 1.0} | wrong)
 
 
+def test_a_jump_of_the_clock_and_back_frees_no_budget(store):
+    store.lead("a")
+    spend(store, 1_000.0, limit=2)
+    spend(store, 1_000.0 + 30 * 86_400.0, limit=2)  # the clock is a month ahead: the first looks old
+    with pytest.raises(OverBudget, match="2 of 2"):
+        spend(store, 1_000.0, limit=2)
+    with pytest.raises(OverBudget, match="2 of 1"):
+        spend(store, 1_000.0, limit=1)
+
+
+def test_a_clock_that_goes_back_frees_no_budget_when_it_is_right_again(store):
+    store.lead("a")
+    spend(store, 10_000.0, limit=2)
+    spend(store, 5.0, limit=2)  # spent now, whatever the clock says
+    with pytest.raises(OverBudget):
+        spend(store, 10_001.0, limit=2)
+    spend(store, 10_060.1, limit=2)
+
+
+def test_what_was_spent_a_day_ago_still_counts_in_a_wider_window(store):
+    store.lead("a")
+    for at in range(0, 80_000, 1_000):
+        spend(store, float(at), limit=1, window=60.0)
+    with pytest.raises(OverBudget, match="80 of 80 are spent in the last 86400 s"):
+        spend(store, 80_000.0, limit=80, window=86_400.0)
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["a", "b"]),
