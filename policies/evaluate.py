@@ -24,7 +24,7 @@ class Finding:
         ticks_true: ticks of the streak at which `when` was surely true.
         ticks_total: ticks of the streak.
         margin: how far `when` is beyond its thresholds, 0..1.
-        coverage_known: share of the columns that `when` reads which are known.
+        coverage_known: share of the columns whose values `when` reads which are known.
         freshness: least of 1 - age / stale-after over those that are known; 0 if none is.
         samples: fewest samples behind one of those that are known.
         values: name and value of those that are known.
@@ -102,14 +102,20 @@ def _findings(policy: Policy, snapshot: Snapshot, found: Streaks) -> tuple[Findi
 
 
 def _support(policy: Policy, columns: list[Column], known: Bools) -> tuple[Floats, Floats, Floats]:
-    """Coverage, freshness and samples of each row; a column that the snapshot lacks is unknown everywhere."""
+    """Coverage, freshness and samples of each row; a column that the snapshot lacks is unknown everywhere.
+
+    A column of which the condition only asks whether it is known, or how old, is no support: silence is surely seen.
+    """
+    read = policy.when.read
+    rests = np.array([[column.spec.name in read] for column in columns]).reshape(len(columns), 1)
+    known = known & rests
     fresh = np.array([_freshness(column) for column in columns]).reshape(known.shape)
     counts = np.array([column.count for column in columns]).reshape(known.shape)
     least_fresh = np.min(fresh, axis=0, where=known, initial=1.0)
     fewest = np.min(counts, axis=0, where=known & np.isfinite(counts), initial=np.inf)
     return (
-        known.sum(axis=0) / len(policy.when.columns),
-        np.where(known.any(axis=0), least_fresh, 0.0),
+        known.sum(axis=0) / len(read) if read else np.ones(known.shape[1]),
+        np.where(known.any(axis=0), least_fresh, 0.0) if read else np.ones(known.shape[1]),
         np.where(np.isfinite(fewest), fewest, 0.0),
     )
 

@@ -115,7 +115,7 @@ class Processor:
         for target, facts in reading.facts.items():
             for name, value in _replicas(facts):
                 if name in self._cells:
-                    self._cells[name].put(self._rows[target], value, facts.seen_at, 1.0)
+                    self._cells[name].put(self._rows[target], value, facts.seen_at, math.inf)  # said, not sampled
 
     def _renumber(self) -> None:
         """Rows for the targets there are now; those that vanished take their cells with them."""

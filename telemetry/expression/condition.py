@@ -7,7 +7,7 @@ import numpy as np
 
 from telemetry.columns import COLUMNS, Bools, Column, ColumnSpec, Floats
 from telemetry.expression.check import Checked, check
-from telemetry.expression.ir import BOOLS, READS, cost, reachable
+from telemetry.expression.ir import BOOLS, READS, Op, cost, reachable
 from telemetry.expression.kernel import BOTH, VALUE, Frame, Step, schedule
 from telemetry.expression.margin import margins
 from telemetry.expression.parse import Form
@@ -35,10 +35,12 @@ class Condition:
     Attributes:
         source: what its author wrote.
         columns: names of the columns that it reads or asks about.
+        read: those whose values it reads; of the others it only asks `known`, `age` or `count`, which always answer.
     """
 
     source: str
     columns: frozenset[str]
+    read: frozenset[str]
     _checked: Checked = field(repr=False, compare=False)
     _specs: Mapping[str, ColumnSpec] = field(repr=False, compare=False)
     _steps: tuple[Step, ...] = field(repr=False, compare=False)
@@ -107,8 +109,10 @@ def compile_condition(source: str, columns: Mapping[str, ColumnSpec] = COLUMNS) 
     checked = check(source, columns)
     nodes = checked.nodes
     specs = {name: columns[name] for name in (str(node.payload) for node in nodes if node.op in READS)}
-    names = frozenset(str(nodes[at].payload) for at in reachable(nodes, checked.root) if nodes[at].op in READS)
-    return Condition(source, names, checked, specs, schedule(nodes, {checked.root: BOTH}, keep=False))
+    used = [nodes[at] for at in reachable(nodes, checked.root) if nodes[at].op in READS]
+    names = frozenset(str(node.payload) for node in used)
+    read = frozenset(str(node.payload) for node in used if node.op is Op.COLUMN)
+    return Condition(source, names, read, checked, specs, schedule(nodes, {checked.root: BOTH}, keep=False))
 
 
 def _row(column: Column, row: int) -> Column:

@@ -102,13 +102,13 @@ def test_a_tick_that_only_until_keeps_active_has_no_margin():
     assert (finding.margin, finding.ticks_true, finding.ticks_total) == (0.0, 1, 2)
 
 
-def test_a_column_that_never_goes_stale_is_fresh_and_one_without_samples_has_none():
+def test_a_column_of_which_only_known_or_age_is_asked_is_no_missing_support():
     made = policy(when='telemetry.age > duration("1m") && !known(cpu.ratio)', for_="0s")
     (finding,) = evaluate(made, snapshot(ONE, telemetry_age=[90]), Holds(), 0)
-    assert (finding.freshness, finding.coverage_known, finding.samples) == (1.0, 0.5, 1.0)
+    assert (finding.freshness, finding.coverage_known, finding.samples) == (1.0, 1.0, 1.0)
     made = policy(when="(!known(cpu.ratio))", for_="0s")
     (finding,) = evaluate(made, snapshot(ONE), Holds(), 0)
-    assert (finding.freshness, finding.coverage_known, finding.samples, finding.values) == (0.0, 0.0, 0.0, ())
+    assert (finding.freshness, finding.coverage_known, finding.samples, finding.values) == (1.0, 1.0, 0.0, ())
 
 
 def test_only_selected_rows_are_found_and_read():
