@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from actions.plan import Plan, Refusal
 from actions.reason import Reason
-from controller.core.follow_up import Case, follow_up
+from controller.core.case import Case
+from controller.core.follow_up import follow_up
 from controller.core.guards import first_refusal
 from controller.core.records import AnyRecord, Closed, Crowded, Held, Intent, Key, Opened, Result, Step
 from controller.core.state import Episode, State

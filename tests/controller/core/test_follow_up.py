@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions.plan import Plan
-from controller.core.follow_up import HOLD_MAX, TABLE, Case, follow_up, row_of
+from controller.core.case import HOLD_MAX, Case
+from controller.core.follow_up import TABLE, follow_up, row_of
 from controller.core.records import (
     AnyRecord,
     Closed,
