@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 
 from controller.cli.errors import CLOSED_PIPE, ERROR, INTERRUPTED, USAGE, CliError, bad_input
-from controller.cli.output import Format, asked_for, emit_error, tell
+from controller.cli.output import Format, OutputFailed, asked_for, emit_error, tell, writing
 
 _GLOBAL_FLAGS = ("--json", "--no-headers", "--debug")
 _GLOBAL_VALUES = ("-o", "--output", "--format", "--state", "--config")
@@ -21,11 +21,12 @@ def run(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # LANG=C can not show everything; it must not fail for that
     try:
         code = _invoke(argv, form)
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:
-        return _output_failed(error)
+    except OutputFailed as failed:
+        return _output_failed(failed.error)
     return code
 
 
@@ -44,7 +45,7 @@ def _invoke(argv: Sequence[str], form: Format) -> int:
         return USAGE
     except typer.Abort:
         return INTERRUPTED
-    except (BrokenPipeError, KeyboardInterrupt):
+    except OutputFailed:
         raise
     except Exception as error:  # the last resort: one line, and where the rest is
         if "--debug" in argv:

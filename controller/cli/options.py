@@ -1,5 +1,6 @@
 """Arguments that several commands share, and the checks of their values."""
 
+import os
 import re
 from collections.abc import Callable
 from typing import Annotated
@@ -23,7 +24,8 @@ def whole(least: int, most: int) -> Callable[[str | int], int]:
 
 
 def not_empty(value: str) -> str:
-    """A reason is kept in the trail; an empty one tells nobody anything."""
+    """A reason is kept in the trail; an empty one tells nobody anything. What is no UTF-8 in it is replaced."""
+    value = os.fsencode(value).decode(errors="replace")
     if not value.strip():
         raise typer.BadParameter("must not be empty: it is kept in the trail")
     if len(value) > 500:

@@ -1,9 +1,10 @@
 """Data to stdout in the form that was asked for; everything else to stderr."""
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Any
@@ -12,6 +13,27 @@ from controller.cli.errors import CliError, bad_input
 
 PLAIN_WIDTH = 10_000
 """Columns of a pipe, and of -o wide: nothing is ever cut or folded there."""
+
+
+class OutputFailed(Exception):  # noqa: N818  what happened, not whose fault it is
+    """What was found could not be written."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Tell a failure of the output from all others.
+
+    Raises:
+        OutputFailed: stdout is closed or full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputFailed(error) from error
 
 
 class Format(StrEnum):
@@ -109,8 +131,13 @@ def emit(answer: Answer, form: Format, *, headers: bool = True, stream: IO[str] 
 
     Raises:
         CliError: the command has nothing to write in this form.
+        OutputFailed: stdout is closed or full.
     """
-    stream = stream or sys.stdout
+    with writing():
+        _emit(answer, form, headers=headers, stream=stream or sys.stdout)
+
+
+def _emit(answer: Answer, form: Format, *, headers: bool, stream: IO[str]) -> None:
     match form:
         case Format.JSON:
             stream.write(to_json({"data": answer.data}, indent=2) + "\n")
@@ -209,6 +236,11 @@ def _finite(value: Any) -> Any:
 
 def emit_error(error: CliError, form: Format) -> None:
     """Tell an error: in a form for scripts to stdout, always in words to stderr."""
+    with writing():
+        _emit_error(error, form)
+
+
+def _emit_error(error: CliError, form: Format) -> None:
     match form:
         case Format.JSON:
             sys.stdout.write(to_json(error.envelope, indent=2) + "\n")

@@ -10,7 +10,7 @@ import typer
 from controller.cli.app import app, group
 from controller.cli.errors import FINDINGS, CliError, bad_input
 from controller.cli.options import whole
-from controller.cli.output import Answer, Field, tell
+from controller.cli.output import Answer, Field, tell, writing
 from controller.cli.session import Session
 from controller.cli.store import reading
 
@@ -138,7 +138,8 @@ def export(
     write = export_csv if csv else export_jsonl
     with reading(ctx.obj.settings().state) as store:
         if file is None:
-            write(store.after(after), sys.stdout)
+            with writing():
+                write(store.after(after), sys.stdout)
             return
         try:
             with file.open("x", encoding="utf-8", newline="") as out:
