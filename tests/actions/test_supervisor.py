@@ -18,6 +18,7 @@ import pytest
 
 from actions.plan import Change
 from actions.platforms.local.lifecycle import reload, start_detached, stop
+from actions.platforms.local.process import LOG_BYTES, bound
 from actions.platforms.local.supervisor import CannotStartError
 from telemetry.verdict import Verdict
 
@@ -35,10 +36,9 @@ def ready(rig):
     """Two ready instances, whatever the test before left."""
     rig.write(service())
     rig.ask(op="reload")
-    rig.until_ready(rig.listing()["desired"])
     if rig.listing()["desired"] != 2:
         scale(rig, 2)
-    rig.until_ready(2)
+    rig.until_settled(2)
     return rig
 
 
@@ -191,7 +191,7 @@ def test_a_graceful_restart_of_all_is_rolled_one_at_a_time(ready):
 def test_a_forceful_restart_asks_nobody(ready):
     since = len(ready.effects())
     assert restart(ready, 0, "newer!")["verdict"] == "Pass"
-    ready.until_ready(2)
+    ready.until_settled(2)
     assert [e["signal"] for e in ready.effects()[since:] if e["event"] == "stopped"] == ["KILL"]
 
 
@@ -363,6 +363,51 @@ def test_each_gets_a_port_of_its_own():
     with local(service(listen="each", probe={"tcp": True, "period": "100ms"})) as rig:
         slots = rig.until_ready(2)
         assert [rig.get("/", slot=n) for n in range(2)] == [str(slot["pid"]) for slot in slots]
+
+
+def test_address_port_directory_and_stop_signal_are_as_written():
+    with socket.create_server(("127.0.0.2", 0)) as picked:
+        port = picked.getsockname()[1]
+    shell = ["/bin/sh", "-c", "pwd; exec sleep 1000"]
+    with local(
+        service(address="127.0.0.2", port=port),
+        service("shell", command=shell, listen="none", probe=None, workingDirectory="/usr", stop={"signal": "INT"}),
+    ) as rig:
+        rig.until_ready(2)
+        with urllib.request.urlopen(f"http://127.0.0.2:{port}/health", timeout=5) as answer:
+            assert answer.status == 200
+        log = rig.state / "logs" / "shop.shell.1.log"
+        rig.until(lambda: log.exists() and log.read_text() == "/usr\n", "the directory in the log")
+        before = rig.slots("shell")[1]["pid"]
+        rig.write(service(address="127.0.0.2", port=port))
+        reload(rig.state)
+        rig.until(lambda: not alive(before), "its end")
+        (end,) = [e for e in rig.effects() if e["event"] == "exited" and e["pid"] == before]
+        assert (end["cause"], end["status"]) == ("reload", -signal.SIGINT)
+
+
+def test_a_log_that_grows_too_large_is_emptied(tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("kept")
+    bound(log)
+    assert log.read_text() == "kept"
+    os.truncate(log, LOG_BYTES + 1)
+    bound(log)
+    assert log.read_text() == ""
+    bound(tmp_path / "none.log")
+
+
+def test_an_edit_taken_back_before_its_turn_replaces_nothing(ready):
+    """The first new one does not come up, so the second still waits; then the edit is taken back."""
+    before = pids(ready)
+    ready.write(service(env={"BROKEN": "1"}))
+    reload(ready.state)
+    ready.until(lambda: ready.slots()[0]["ready"] is False, "the first new instance to be sick")
+    assert ready.slots()[1]["replacing"]
+    ready.write(service())
+    reload(ready.state)
+    ready.until_settled(2)
+    assert pids(ready)[1] == before[1]
 
 
 def test_a_slow_start_is_unknown_and_then_ready_and_never_sick():

@@ -84,8 +84,7 @@ class LocalRig:
         self.settle()
 
     def settle(self):
-        self.local.until_ready(self.local.listing()["desired"])
-        self.local.until(lambda: not any(s["stopping"] for s in self.local.slots()))
+        self.local.until_settled(self.local.listing()["desired"])
 
     def unreachable(self):
         return LocalPlatform(self.local.state / "nobody")

@@ -105,6 +105,15 @@ class Local:
 
         return self.until(ready, f"{count} ready instances")
 
+    def until_settled(self, count: int, name: str = "checkout"):
+        """Ready, and nothing that was asked for is still to come."""
+
+        def settled():
+            slots = self.slots(name)
+            return slots if len(slots) == count and all(s["ready"] and not s["replacing"] for s in slots) else None
+
+        return self.until(settled, f"{count} settled instances")
+
     def get(self, path: str, name: str = "checkout", slot: int | None = None, timeout: float = 5.0) -> str:
         ports = json.loads((self.state / "ports.json").read_bytes())[f"shop/{name}"]
         port = ports["http"] if slot is None else ports["instances"][str(slot)]

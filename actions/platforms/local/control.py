@@ -221,7 +221,7 @@ def _instance(slot: Slot) -> Reply:
         "incarnation": slot.incarnation,
         "pid": process.pid if process else 0,
         "started_at": process.started_at if process else 0.0,
-        "stopping": slot.stopping,
+        "replacing": _replacing(slot),
         "ready": slot.ready(),
         "ok": health.ok,
         "failures": health.failures,

@@ -72,6 +72,14 @@ class Keeper:
         if self.shared is not None and self.shared is not shared:
             self.shared.close()
         self.service, self.shared = service, shared
+        current = service.fingerprint()
+        for slot in self.slots.values():
+            if slot.process is None or slot.stopping:
+                continue
+            if slot.runs != current:
+                slot.wish = slot.wish or Why("reload")
+            elif slot.wish == Why("reload"):
+                slot.wish = None  # edited back before its turn came
 
     def retire(self, cause: str) -> None:
         """Stop everything; the socket closes, and what waits in it is told so by the system."""
@@ -133,11 +141,7 @@ class Keeper:
 
         A ready instance goes only while every sibling serves: a roll halts by itself where the new ones are not well.
         """
-        current = self.service.fingerprint()
         wanted = [slot for number, slot in sorted(self.slots.items()) if number < self.desired]
-        for slot in wanted:
-            if slot.process is not None and slot.wish is None and not slot.stopping and slot.runs != current:
-                slot.wish = Why("reload")
         rolled = []
         for slot in wanted:
             if slot.process is None or slot.wish is None:

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -268,17 +268,25 @@ def _listen(service: Service, before: int) -> Any:
     return listen(service.host, service.port or 0)
 
 
+def _lock(file: IO[str]) -> bool:
+    """Lock a file for this process; somebody who only looks (`is_free`) holds it for an instant."""
+    for _ in range(10):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
+
+
 @contextlib.contextmanager
 def _alone(state: Path) -> Any:
     """Hold the state directory for this process; the system lets go of it with the process."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / LOCK).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(lock):
             lock.seek(0)
             pid = lock.read().strip() or "unknown"
-            raise CannotStartError(f"a supervisor (pid {pid}) already runs in {state}") from None
+            raise CannotStartError(f"a supervisor (pid {pid}) already runs in {state}")
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
