@@ -48,7 +48,8 @@ def export_csv(records: Iterable[Stored], out: TextIO) -> int:
     Cells that a spreadsheet would run as a formula begin with an apostrophe.
     """
     count = 0
-    writer = csv.writer(out, lineterminator="\n")
+    # all text is quoted: left to itself, the module writes a lone carriage return bare, which begins a row for many
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(COLUMNS)
     for count, record in enumerate(records, start=1):  # noqa: B007 - the number of the last is the result
         body = _json(record.body)

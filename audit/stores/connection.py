@@ -96,6 +96,8 @@ def open_writable(path: Path) -> sqlite3.Connection:
         JournalError: why not.
     """
     try:
+        if not path.exists():
+            raise Unavailable(f"{path} is gone. Put it back, or stop this process")
         if not os.access(path, os.W_OK):
             raise ReadOnly(f"{path} can not be written: {_NO_WRITE}")
         connection = connect(path, "mode=rw")

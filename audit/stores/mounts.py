@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+MOUNTS = Path("/proc/self/mounts")
+
 NETWORK = frozenset(
     [
         "9p",
@@ -62,7 +64,7 @@ def file_system(path: Path, mounts: str) -> tuple[str, str]:
 def network_file_system(path: Path) -> tuple[str, str] | None:
     """Type and mount point if `path` is on a network file system, as far as the system tells."""
     try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+        mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:  # no Linux: nothing can be told
         return None
     found = file_system(path.resolve(), mounts)

@@ -175,7 +175,7 @@ class SqliteStore(Reading):
             status = self._path.stat()
         except OSError as error:
             self._drop()
-            raise Unavailable(f"{self._path} is gone: {error.strerror}. Put it back, or stop this process") from error
+            raise Unavailable(f"{self._path} is gone. Put it back, or stop this process ({error.strerror})") from error
         return status.st_dev, status.st_ino
 
     def _verify_tail(self) -> None:
