@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from controller.core.records import AnyRecord, Closed, Held, Intent, Led, Outcome
+from controller.core.records import AnyRecord, Closed, Held, Intent, Outcome
 
 _TICK_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 _CONNECTIONS = 16
@@ -81,6 +81,7 @@ class Instruments:
         self._beat = clock()
         self._ready = False
         self._why_not = "starting"
+        self._counted: dict[str, int] = {}
         self._make_counters()
         self._make_gauges()
 
@@ -107,7 +108,9 @@ class Instruments:
         self._last_tick = self._gauge("last_tick_timestamp_seconds", "epoch seconds of the last tick that ended")
         self._open = self._gauge("open_episodes", "episodes that are open")
         self._unknown = self._gauge("unknown_targets", "targets of which no health is known")
-        self._epoch = self._gauge("leader_epoch", "epoch of this leadership, 0 while it does not lead")
+        self._epoch = self._gauge("leader_epoch", "epoch of this leadership")
+        self._trail_ok = self._gauge("trail_ok", "1 if the last verification of the whole trail found no fault, else 0")
+        self._trail_verified = self._counter("trail_verified", "verifications of the whole trail", "result")
         self._interval_allowed = self._gauge("tick_age_allowed_seconds", "above this age of a tick /healthz says 503")
         self._interval_allowed.set(self._allowed)
 
@@ -129,8 +132,6 @@ class Instruments:
                 self._outcomes.labels(record.result.value).inc()
             case Closed():
                 self._closed.labels(record.result.value).inc()
-            case Led():
-                self._epoch.set(record.epoch)
             case _:
                 pass
 
@@ -162,16 +163,24 @@ class Instruments:
         """A tick failed, e.g. `Full`."""
         self._trouble.labels(kind).inc()
 
-    def seen(self, open_episodes: int, unknown: int) -> None:
-        """What a tick found: open episodes, and targets of which no health is known."""
+    def seen(self, epoch: int, open_episodes: int, unknown: int) -> None:
+        """What a tick found: the leadership, open episodes, and targets of which no health is known."""
+        self._epoch.set(epoch)
         self._open.set(open_episodes)
         self._unknown.set(unknown)
 
-    def samples(self, accepted: int, refused: Mapping[str, int]) -> None:
-        """Count samples: received = accepted + refused, by reason."""
-        self._accepted.inc(accepted)
-        for reason, count in refused.items():
-            self._refused.labels(reason).inc(count)
+    def samples(self, totals: Mapping[str, int]) -> None:
+        """Count samples, received = accepted + refused: `accepted`, and how many were refused by each reason.
+
+        Args:
+            totals: since the start, as the processor counts them.
+        """
+        for name, total in totals.items():
+            if name == "received":  # the sum of the others
+                continue
+            new = total - self._counted.get(name, 0)
+            (self._accepted if name == "accepted" else self._refused.labels(name)).inc(new)
+        self._counted = dict(totals)
 
     def limit(self, name: str) -> None:
         """Something was refused by a limit of this process."""
@@ -182,9 +191,8 @@ class Instruments:
         self._ready, self._why_not = True, ""
 
     def not_ready(self, why: str) -> None:
-        """This process does not lead, or has not recovered yet; `why` is shown."""
+        """This process can not act now; `why` is shown."""
         self._ready, self._why_not = False, why
-        self._epoch.set(0)
 
     @property
     def tick_age(self) -> float:

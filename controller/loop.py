@@ -134,6 +134,7 @@ class Loop:
             log.log(40 if trouble else 20, "trouble" if trouble else "recovered", why=trouble or self._trouble)
         if trouble:
             self._parts.instruments.trouble(trouble.partition(":")[0])
+            self._parts.instruments.not_ready(trouble)
             if self.board:
                 self.board = replace(self.board, trouble=trouble)
         self._trouble = trouble
@@ -170,12 +171,17 @@ class Loop:
 
     def _show(self) -> None:
         """Tell the instruments what this turn found."""
-        state, board, instruments = self._parts.trail.state, self.board, self._parts.instruments
-        if not state.unsettled():
+        parts, board = self._parts, self.board
+        state, instruments = parts.trail.state, parts.instruments
+        open_ = len(state.unsettled())
+        if open_:
+            instruments.not_ready(f"{open_} intents of an earlier leadership are not settled yet")
+        else:
             instruments.ready()
         probes = board.snapshot.columns.get("probe.ok") if board else None
         unknown = int((~probes.known).sum()) if probes is not None else 0
-        instruments.seen(len(state.episodes), unknown)
+        instruments.seen(parts.trail.epoch, len(state.episodes), unknown)
+        instruments.samples(parts.processor.counts())
 
     def _see(self, records: Sequence[AnyRecord]) -> None:
         for record in records:

@@ -10,7 +10,7 @@ import structlog
 
 from actions.plan import Change, Plan
 from actions.reason import Reason
-from controller.core.records import Closed, Held, Intent, Key, Led, Outcome, Result, Step
+from controller.core.records import Closed, Held, Intent, Key, Outcome, Result, Step
 from controller.instrumentation import HealthServer, Instruments, configure_logging
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -98,7 +98,7 @@ def test_a_tick_that_raises_is_progress_too():
 
 def test_sick_targets_never_fail_healthz(served):
     _, instruments, server = served
-    instruments.seen(open_episodes=100, unknown=100)
+    instruments.seen(1, open_episodes=100, unknown=100)
     instruments.trouble("Full")
     assert get(server, "/healthz")[0] == 200
 
@@ -127,7 +127,6 @@ def test_every_record_is_counted_by_what_it_says():
     instruments = Instruments(1.0)
     plan = Plan(changes=(Change(TARGET, "desired", 1, 2),))
     for record in (
-        Led(1.0, 7, "host:1"),
         Held(1.0, KEY, Reason.PAUSED),
         Held(2.0, KEY, Reason.PAUSED),
         Intent(3.0, KEY, 1, Step.DO, 0, "Scale", plan.changes, plan, 4.0, 5.0),
@@ -135,7 +134,6 @@ def test_every_record_is_counted_by_what_it_says():
         Closed(5.0, KEY, Result.HEALED),
     ):
         instruments.observe(record)
-    assert value(instruments, "leader_epoch") == 7
     assert value(instruments, "held_total", reason="Paused") == 2
     assert value(instruments, "records_total", kind="Held") == 2
     assert value(instruments, "intents_total", action="Scale", step="Do") == 1
@@ -145,19 +143,21 @@ def test_every_record_is_counted_by_what_it_says():
 
 def test_metrics_show_samples_limits_trouble_and_lateness(served):
     _, instruments, server = served
-    instruments.samples(5, {"no such target": 2})
+    instruments.samples({"received": 3, "accepted": 2, "unmatched": 1})
+    instruments.samples({"received": 7, "accepted": 5, "unmatched": 2})
     instruments.limit("snapshot")
     instruments.trouble("Full")
     instruments.late(3)
-    instruments.seen(open_episodes=4, unknown=1)
+    instruments.seen(7, open_episodes=4, unknown=1)
     text = get(server, "/metrics")[1]
     for line in (
         "gyrostat_samples_accepted_total 5.0",
-        'gyrostat_samples_refused_total{reason="no such target"} 2.0',
+        'gyrostat_samples_refused_total{reason="unmatched"} 2.0',
         'gyrostat_limit_refused_total{limit="snapshot"} 1.0',
         'gyrostat_trouble_total{kind="Full"} 1.0',
         "gyrostat_ticks_late_total 3.0",
         "gyrostat_open_episodes 4.0",
+        "gyrostat_leader_epoch 7.0",
         "gyrostat_unknown_targets 1.0",
     ):
         assert line in text.splitlines()
