@@ -16,7 +16,9 @@ from telemetry.verdict import Verdict
 
 RATE = 150.0  # requests per second, all services together
 HEAL = 15.0  # seconds in which a hung worker must be healed
+HEALTHY = 20.0  # seconds in which everything must be well when nobody breaks it
 QUIET = 3.0  # seconds for which a paused controller is watched
+SENT = 0.3  # seconds after its intent in which a change has surely been sent
 CHECKOUT, CART, SEARCH = "shop/checkout", "shop/cart", "shop/search"
 
 
@@ -25,7 +27,7 @@ def start(walk: Walk) -> None:
     walk.auto("local", "up", "services.yaml")
     walk.stage.start_load(RATE)
     walk.start_loop()
-    walk.healthy(10.0)
+    walk.healthy(HEALTHY)
     walk.screen.block(walk.auto("status").out.splitlines())
 
 
@@ -60,7 +62,7 @@ def act(walk: Walk) -> None:
         "the supervisor's log agrees: 3 workers became 4, and after the hold 3 again",
         new,
     )
-    walk.healthy(10.0)
+    walk.healthy(HEALTHY)
 
 
 def pause(walk: Walk) -> None:
@@ -92,6 +94,7 @@ def crash(walk: Walk) -> None:
     os.kill(supervisor, signal.SIGSTOP)
     walk.auto("resume", "--why", "now")
     walk.follow(lambda r: isinstance(r, Intent), HEAL, "an intent", since=since, target=SEARCH, policy=POLICY)
+    time.sleep(SENT)
     pid = walk.stage.loop.pid if walk.stage.loop else 0
     walk.screen.command(f"kill -KILL {pid}", "the controller, in the middle of it")
     walk.stage.kill_loop()

@@ -1,11 +1,14 @@
 """The demo: run as a user runs it, and its judgement tried on evidence that is wrong."""
 
 import os
+import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +19,10 @@ import pytest
 
 from actions.plan import Change, Plan
 from controller.core.records import Intent, Key, Outcome, Step
+from controller.demo import service as service_module
 from controller.demo.evidence import Effect, Hung, harm, open_intents, read_effects
-from controller.demo.load import Client
-from controller.demo.screen import WIDTH
+from controller.demo.load import Client, Count
+from controller.demo.screen import WIDTH, Screen
 from telemetry.target import Target
 from telemetry.verdict import Verdict
 
@@ -89,6 +93,61 @@ def test_a_client_counts_what_nobody_answers() -> None:
     client.request()
 
     assert (client.count.ok, client.count.failed) == (0, 1)
+
+
+def test_a_client_counts_what_is_answered_too_late() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # the system accepts for it; it never answers
+        client = Client(f"127.0.0.1:{hung.getsockname()[1]}")
+        client.request()
+
+    assert client.count == Count(timeouts=1)
+
+
+def test_a_service_without_sockets_says_who_hands_them_over() -> None:
+    service = Path(service_module.__file__)
+    run = subprocess.run([sys.executable, service, "cart"], capture_output=True, text=True, timeout=30, check=False)
+
+    assert run.returncode == 1
+    assert "auto local up" in run.stderr
+
+
+def shown(screen: Screen) -> None:
+    screen.title("title", ["a line"])
+    screen.step(1, "a step")
+    screen.command("auto status", "a comment")
+    with screen.waiting("a while"):
+        screen.event(1.5, "it happened " * 10)
+    screen.good("well")
+    screen.bad("not well")
+    screen.block(["NAME   READY"])
+    screen.rows([("healed", "3", "of 3"), ("harm", "0", "none")])
+
+
+def test_a_terminal_shows_the_words_of_a_pipe_in_color(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (50, WIDTH))
+    said = {}
+    with (
+        os.fdopen(master, "rb", buffering=0) as reader,
+        os.fdopen(slave, "w") as terminal,
+        (tmp_path / "pipe").open("w+") as pipe,
+    ):
+        for stream in (terminal, pipe):
+            monkeypatch.setattr(sys, "stdout", stream)
+            shown(Screen())
+            stream.flush()
+        monkeypatch.undo()
+        pipe.seek(0)
+        said["pipe"] = pipe.read()
+        said["terminal"] = reader.read(1 << 16).decode()
+
+    assert "\x1b" not in said["pipe"]
+    assert "\x1b[1;36m" in said["terminal"]
+    without_codes = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said["terminal"])
+    words = [line for line in without_codes.replace("\r", "\n").split("\n") if line.strip() and "a while" not in line]
+    assert words == [line for line in said["pipe"].split("\n") if line.strip()]
 
 
 @pytest.fixture
