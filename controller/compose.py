@@ -21,6 +21,7 @@ from controller.executor import Boundary, Executor, no_fault
 from controller.instrumentation import HealthServer, Instruments
 from controller.loop import Loop, Parts, stop_flags
 from controller.policyset import PolicySet
+from controller.schedule import Schedule
 from controller.settings import Settings
 from controller.trail import Trail
 from controller.watcher import Watcher
@@ -89,6 +90,10 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
             )
         )
         stack.callback(loop.finish)
+        if settings.verify_trail != "off":
+            schedule = Schedule(state_dir / STORE, settings.verify_trail, loop.inbox, instruments)
+            stack.callback(schedule.close)
+            schedule.start()
         watcher.start()
         yield loop
 

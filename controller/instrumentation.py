@@ -182,6 +182,11 @@ class Instruments:
             (self._accepted if name == "accepted" else self._refused.labels(name)).inc(new)
         self._counted = dict(totals)
 
+    def verified(self, *, ok: bool) -> None:
+        """The whole trail was verified."""
+        self._trail_ok.set(ok)
+        self._trail_verified.labels("ok" if ok else "bad").inc()
+
     def limit(self, name: str) -> None:
         """Something was refused by a limit of this process."""
         self._limits.labels(name).inc()

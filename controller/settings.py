@@ -72,6 +72,13 @@ def _loopback(text: str) -> str:
     return text
 
 
+def _schedule(text: str) -> str:
+    """`off`, or five fields of cron."""
+    from policies.windows import check_schedule  # noqa: PLC0415 - only where one is given
+
+    return text if text == "off" else check_schedule(text)
+
+
 _Path = Annotated[Path, AfterValidator(_some_path)]
 
 
@@ -146,6 +153,11 @@ class Keys(BaseModel):
     )
     checkpoint_every: Annotated[float, _Span(1.0, 86_400.0)] = _key(
         300.0, "time between two signed checkpoints while there is news", "a cut tail shows after five minutes"
+    )
+    verify_trail: Annotated[str, AfterValidator(_schedule)] = _key(
+        "17 3 * * *",
+        "cron schedule (UTC) at which the whole trail is verified, or off; one that does not verify pauses the loop",
+        "every night, off the full hour at which everything else begins",
     )
     metrics: Annotated[str, AfterValidator(_loopback)] = _key(
         "127.0.0.1:0",
@@ -268,7 +280,8 @@ def allowed(name: str) -> str:
     names = get_args(field.annotation)
     if all(isinstance(name, str) for name in names) and names:
         return ", ".join(names)
-    return "off, or a loopback host:port" if name == "metrics" else "a path"
+    words = {"metrics": "off, or a loopback host:port", "verify_trail": "off, or five fields of cron"}
+    return words.get(name, "a path")
 
 
 def _unknown_names() -> Iterator[str]:
@@ -309,7 +322,7 @@ def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
         return f"{name}: is no setting ({one_of(Keys.model_fields, name)})"
     label = FLAGS.get(name, "--" + name.replace("_", "-")) if name in flags else PREFIX + name.upper()
     error = detail.get("ctx", {}).get("error")
-    if isinstance(error, InvalidError) and name == "metrics":
+    if isinstance(error, InvalidError) and name in ("metrics", "verify_trail"):
         return f"{label}: {error} ({error.hint})"
     return f"{label}: {shown(detail['input'])} is not allowed ({_meant(name, detail['input'])})"
 
