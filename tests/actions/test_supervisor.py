@@ -476,6 +476,20 @@ def test_asked_firmly_it_does_not_wait_for_the_grace(how):
         assert stop(rig.state, timeout=10)
 
 
+def test_while_it_goes_down_it_gives_no_answer_rather_than_an_empty_one():
+    with local(service(env={"IGNORE_TERM": "1"}, stop={"grace": "1h"})) as rig:
+        rig.until_ready(2)
+        change = Change(rig.target(), "desired", 2, 3)
+        before = rig.source.read(1.0)
+        rig.ask(op="down")
+        silent = rig.source.read(2.0)
+        assert silent.facts == before.facts
+        assert "going down" in silent.error
+        assert rig.platform.apply(change, "i1") is Verdict.FAIL
+        assert rig.platform.holds(change) is Verdict.UNKNOWN
+        rig.ask(op="down", atOnce=True)
+
+
 def test_one_supervisor_to_a_directory(ready):
     with pytest.raises(CannotStartError, match=rf"\(pid {ready.pid}\) already runs"):
         start_detached(ready.file, ready.state)

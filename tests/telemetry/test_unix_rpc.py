@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import stat
@@ -7,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from telemetry.sources.unix_rpc import Limits, MaybeDelivered, NotDelivered, Server, call
 
@@ -221,3 +224,20 @@ def test_closing_leaves_no_thread_and_no_file(tmp_path):
         time.sleep(0.01)
     assert threading.active_count() == before
     assert list(Path(tmp_path).iterdir()) == []
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(st.binary(max_size=200), st.text(alphabet='{}[]":,\\\n x1', max_size=200).map(str.encode))))
+def test_no_bytes_reach_the_handler_as_anything_but_an_object_or_end_the_server(tmp_path, lines):
+    seen = []
+
+    def handler(request, peer):
+        seen.append(request)
+        return {"ok": True}
+
+    with serving(tmp_path, handler) as server:
+        said = raw(server.path, b"\n".join(lines) + b"\n")
+        assert call(server.path, {"still": "there"}) == {"ok": True}
+    assert all(isinstance(request, dict) for request in seen)
+    replies = [json.loads(line) for line in said.splitlines()]
+    assert len(replies) == (b"\n".join(lines) + b"\n").count(b"\n")

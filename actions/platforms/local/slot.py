@@ -54,7 +54,7 @@ class Slot:
     runs: str = ""
     not_before: float = 0.0
     crashes: int = 0
-    _grace_over: bool = field(default=False)
+    _killed: bool = field(default=False)
 
     @property
     def incarnation(self) -> str:
@@ -90,7 +90,7 @@ class Slot:
             self.note(self._event("failed", self.why) | {"error": str(error)})
             self._back_off(now)
             return
-        self.runs, self.wish, self.forceful, self.stop_by, self._grace_over = (
+        self.runs, self.wish, self.forceful, self.stop_by, self._killed = (
             service.fingerprint(),
             None,
             False,
@@ -124,7 +124,7 @@ class Slot:
             return False
         status = self.process.ended()
         if status is None:
-            if self.stop_by is not None and now >= self.stop_by and not self._grace_over:
+            if self.stop_by is not None and now >= self.stop_by and not self._killed:
                 self._kill()
             return False
         self._stop_probing()
@@ -143,7 +143,7 @@ class Slot:
 
     def _kill(self) -> None:
         if self.process is not None:
-            self._grace_over = True
+            self._killed = True
             self.process.kill()
 
     def _back_off(self, now: float) -> None:

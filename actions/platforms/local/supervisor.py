@@ -82,6 +82,7 @@ class Supervisor:
     def run(self) -> None:
         """Keep everything until told to end, and until everything has ended."""
         self._catch_signals()
+        self._keep()  # whoever asks first finds the instances started
         server = Server(self._state / SOCKET, Control(self))
         try:
             while self._keep():
@@ -115,8 +116,10 @@ class Supervisor:
     # --- what the control socket asks for; see control.Host
 
     def locked(self, work: Callable[[Mapping[str, Keeper]], Reply]) -> Reply:
-        """Run `work` on the services, alone."""
+        """Run `work` on the services, alone; refused once they are being stopped."""
         with self._lock:
+            if self._going_down:  # no answer is better than an empty list, which would say that everything was deleted
+                return {"error": "the supervisor is going down", "handled": False}
             return work(self._keepers)
 
     def accept(self, entry: dict[str, Any]) -> None:
