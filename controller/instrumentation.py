@@ -110,6 +110,7 @@ class Instruments:
         self._unknown = self._gauge("unknown_targets", "targets of which no health is known")
         self._epoch = self._gauge("leader_epoch", "epoch of this leadership")
         self._trail_ok = self._gauge("trail_ok", "1 if the last verification of the whole trail found no fault, else 0")
+        self._trail_ok.set(float("nan"))  # nothing is known before the first
         self._trail_verified = self._counter("trail_verified", "verifications of the whole trail", "result")
         self._interval_allowed = self._gauge("tick_age_allowed_seconds", "above this age of a tick /healthz says 503")
         self._interval_allowed.set(self._allowed)
