@@ -266,14 +266,14 @@ def _spend(connection: sqlite3.Connection, spend: Spend) -> None:
 
 
 def _prune(connection: sqlite3.Connection, spend: Spend) -> None:
-    """Drop what no clock can make count again: old by the clock and followed by rows that alone use up the limit."""
+    """Drop what no clock can make count again: old by the clock, and behind rows that alone use up the limit."""
     old = spend.at - max(spend.window, KEEP_SPENDS)
-    rows = connection.execute(
-        "SELECT id, at, amount FROM spends WHERE bucket = ? ORDER BY id DESC", (spend.bucket,)
-    ).fetchall()
-    newer = 0
-    for number, at, amount in rows:
-        if newer >= spend.limit and at <= old:
-            connection.execute("DELETE FROM spends WHERE bucket = ? AND id <= ?", (spend.bucket, number))
+    if connection.execute("SELECT min(at) FROM spends WHERE bucket = ?", (spend.bucket,)).fetchone()[0] > old:
+        return
+    newest = connection.execute("SELECT at, amount FROM spends WHERE bucket = ? ORDER BY at DESC", (spend.bucket,))
+    taken = 0
+    for at, amount in newest:
+        taken += amount
+        if taken >= spend.limit:
+            connection.execute("DELETE FROM spends WHERE bucket = ? AND at < ? AND at <= ?", (spend.bucket, at, old))
             return
-        newer += amount

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.journal import JournalError, NewerSchema, ReadOnly, Store, Unavailable
+from audit.journal import Claim, JournalError, NewerSchema, ReadOnly, Spend, Store, Unavailable
 from audit.stores import connection, mounts
 from audit.stores.sqlite import TAIL, SqliteStore, open_read_only
 from audit.verify import verify
@@ -185,6 +185,15 @@ def test_another_thread_may_not_use_the_store(tmp_path):
         assert store.head()[0] == 0
 
 
+def test_old_spends_do_not_pile_up(tmp_path):
+    with closing(SqliteStore(tmp_path / NAME)) as store:
+        epoch = store.lead("a")
+        for day in range(400):
+            store.append(entries(1), epoch=epoch, spends=[Spend("b", day * 86_400.0, 1, 5, 3600.0)])
+        kept = [at / 86_400.0 for (at,) in store.fetch("SELECT at FROM spends ORDER BY id")]
+        assert kept == [395.0, 396.0, 397.0, 398.0, 399.0]
+
+
 def test_an_interrupted_append_leaves_nothing(tmp_path):
     class Interrupting(list):
         def __iter__(self):
@@ -193,8 +202,6 @@ def test_an_interrupted_append_leaves_nothing(tmp_path):
 
     with closing(SqliteStore(tmp_path / NAME)) as store:
         epoch = store.lead("a")
-        from audit.journal import Claim
-
         with pytest.raises(KeyboardInterrupt):
             store.append(entries(1), epoch=epoch, claims=Interrupting([Claim("o", "h"), Claim("p", "h")]))
         assert (store.head()[0], dict(store.claims())) == (0, {})

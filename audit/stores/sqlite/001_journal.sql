@@ -31,7 +31,7 @@ CREATE TABLE spends (
     at     REAL    NOT NULL,
     amount INTEGER NOT NULL
 );
-CREATE INDEX spends_by_bucket ON spends (bucket, id);
+CREATE INDEX spends_by_bucket ON spends (bucket, at, amount);
 
 -- Signed. The state is kept for the two newest, the rest stays for the verifier.
 CREATE TABLE checkpoints (
