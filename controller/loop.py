@@ -135,8 +135,11 @@ class Loop:
         if trouble:
             self._parts.instruments.trouble(trouble.partition(":")[0])
             self._parts.instruments.not_ready(trouble)
-            if self.board:
-                self.board = replace(self.board, trouble=trouble)
+            if self.board:  # what is decided stands still, what is true goes on
+                now = self._parts.clock.now()
+                self.board = replace(
+                    self.board, now=now, snapshot=self._parts.processor.snapshot(now), proposals=(), trouble=trouble
+                )
         self._trouble = trouble
 
     def _turn(self, now: float) -> None:
