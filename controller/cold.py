@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from actions.registry import ACTIONS
 from audit.journal import JournalError
 from audit.stores.sqlite import SqliteStore
@@ -78,5 +80,5 @@ def _remembered(state_dir: Path) -> tuple[State, str]:
             saved = store.checkpoint()
             state = load(saved.state) if saved else State()
             return fold((decode(stored.body) for stored in store.after(saved.seq if saved else 0)), state), ""
-    except JournalError as error:
+    except (JournalError, msgspec.DecodeError) as error:  # a record of a newer version is no record of this one
         return State(), f"the trail can not be read, so what was done before is unknown: {error}"

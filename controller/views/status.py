@@ -137,5 +137,7 @@ def _attention(rows: list[dict[str, Any]], waiting: list[str], state: State, rul
 
 
 def is_degraded(shown: Mapping[str, Any]) -> bool:
-    """Whether something is sick or unknown, or waits for a person: exit code 3."""
-    return any(row["health"] != OK for row in shown["targets"]) or bool(shown["needs_human"])
+    """Whether somebody should look: exit code 3."""
+    sick = any(row["health"] != OK for row in shown["targets"])
+    loop = shown.get("loop", {})
+    return sick or bool(shown["needs_human"] or loop.get("trouble") or loop.get("policy_problems"))

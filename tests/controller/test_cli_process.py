@@ -76,7 +76,9 @@ def services(folder: Path) -> Iterator[Path]:
     """The services that `auto init` writes, running, with short times."""
     assert auto("init", at=folder).code == 0
     file = folder / "services.yaml"
-    file.write_text(file.read_text().replace("period: 1s, timeout: 1s, failures: 3", "period: 100ms, timeout: 300ms, failures: 2"))
+    file.write_text(
+        file.read_text().replace("period: 1s, timeout: 1s, failures: 3", "period: 100ms, timeout: 300ms, failures: 2")
+    )
     (folder / "policies" / "restart-hung.yaml").write_text(POLICY)
     done = auto("local", "up", "services.yaml", at=folder)
     assert done.code == 0, done
@@ -260,6 +262,24 @@ def test_no_home_and_no_terminal_work(folder):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_damaged_trail_and_a_wrong_policy_are_told_and_nothing_crashes(folder):
+    (folder / ".gyrostat").mkdir()
+    (folder / ".gyrostat" / "trail.db").write_bytes(b"this is no database" * 1000)
+    (folder / "p.yaml").write_text("mode: Enforce\n")
+    done = auto("status", at=folder, GYROSTAT_POLICIES="p.yaml")
+    assert done.code == 3, done
+    assert "trouble: the trail can not be read" in done.out
+    assert "policies not in force: p.yaml:1:1" in done.out
+    done = auto("analyze", at=folder, GYROSTAT_POLICIES="p.yaml")
+    assert done.code == 0, done
+    assert "the trail can not be read" in done.err
+    for words in (["audit", "list"], ["loop", "--once"], ["audit", "verify"]):
+        done = auto(*words, at=folder)
+        assert done.code in (1, 3), done
+        assert "Traceback" not in done.err
+        assert "bug" not in done.err
 
 
 def test_ctrl_c_ends_a_watch_quietly(services):

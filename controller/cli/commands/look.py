@@ -8,7 +8,7 @@ import typer
 
 from controller.cli import client
 from controller.cli.app import app
-from controller.cli.errors import FINDINGS, CliError
+from controller.cli.errors import FINDINGS, refused
 from controller.cli.output import Answer, Field, Format, tell
 from controller.cli.session import Session
 
@@ -26,12 +26,15 @@ def ask(session: Session, name: str, **args: Any) -> Mapping[str, Any]:
     from controller.views import VIEWS
 
     seen, unknown = cold_look(settings)
-    columns = f"; {len(unknown)} columns unknown: {', '.join(unknown)}" if unknown else ""
-    tell(f"cold: no loop is running{columns}")
-    tell(*(f"policies: {problem}" for problem in seen.problems))
+    names = f"{len(unknown)} columns unknown: {', '.join(unknown)}" if unknown else "no column unknown"
+    every = len(unknown) == len(seen.snapshot.columns)
+    tell(f"cold: no loop is running; {'every column unknown' if every else names}")
+    notes = [*([seen.trouble] if seen.trouble else []), *(f"policies not in force: {p}" for p in seen.problems)]
+    if name != "status":  # which shows them itself
+        tell(*notes)
     shown = VIEWS[name](seen, args)
     if "refused" in shown:
-        raise CliError(str(shown["refused"]), "NotFound")
+        raise refused(str(shown["refused"]))
     return shown
 
 
@@ -43,7 +46,7 @@ def status(
 ) -> None:
     """What is true now, target by target.
 
-    Exit 3 if something is sick, unknown or needs a human.
+    Exit 3 if something is sick, unknown or in trouble, or needs a human.
     """
     from controller.views.status import is_degraded
 
@@ -97,7 +100,8 @@ def _summary(shown: Mapping[str, Any]) -> list[str]:
     acting = f"{remediation['policies_that_act']} of {count(remediation['policies'], 'policy', 'policies')} may act"
     active = f"{remediation['active_remediations']} of at most {remediation['max_concurrent']} attempts under way"
     cap = f", capped at {remediation['mode_cap']}" if remediation["mode_cap"] != "Enforce" else ""
-    lines = [f"{counts or 'no targets'}; {acting}{cap}; {active}"]
+    lines = ["; ".join(filter(None, (counts, acting + cap, active)))]
+    lines += [f"{platform} does not answer: {why}" for platform, why in telemetry["silent"].items()]
     if loop["metrics"]:
         lines.append(f"leadership {loop['epoch']}, metrics at http://{loop['metrics']}/metrics")
     lines += [f"trouble: {loop['trouble']}"] if loop["trouble"] else []
