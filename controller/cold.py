@@ -11,7 +11,7 @@ from actions.registry import ACTIONS
 from audit.journal import JournalError
 from audit.stores.sqlite import SqliteStore
 from controller.clock import Clock
-from controller.compose import STORE, sources
+from controller.compose import sources
 from controller.core.agents import PolicyAgent, people
 from controller.core.guards import GUARDS
 from controller.core.records import decode
@@ -19,7 +19,7 @@ from controller.core.state import State, fold, load
 from controller.core.wish import Proposal, Rulebook
 from controller.loop import stop_flags
 from controller.policyset import PolicySet
-from controller.settings import Settings
+from controller.settings import STORE, Settings
 from telemetry.processor import Processor
 from telemetry.snapshot import Snapshot
 

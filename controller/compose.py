@@ -22,16 +22,13 @@ from controller.instrumentation import HealthServer, Instruments
 from controller.loop import Loop, Parts, stop_flags
 from controller.policyset import PolicySet
 from controller.schedule import Schedule
-from controller.settings import Settings
+from controller.settings import STORE, Settings
 from controller.trail import Trail
 from controller.watcher import Watcher
 from telemetry.processor import Processor
 from telemetry.sources import Source
 from telemetry.sources.host import HostSource
 from telemetry.sources.supervisor import SupervisorSource
-
-STORE = "trail.db"
-"""Name of the store in the state directory."""
 
 
 def sources(state_dir: Path, timeout: float) -> list[Source]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PREFIX = "GYROSTAT_"
 FILE = "gyrostat.yaml"
+STORE = "trail.db"
+"""Names in the state directory: the settings file that is found by itself, and the store."""
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?")
 _CONFIG = PREFIX + "CONFIG"  # names the file, so it can not stand in it
 _NOT_SETTINGS = ("config",)

@@ -31,8 +31,8 @@ def append_said(state: Path, verb: str, why: str) -> int:
     """
     from audit.stores.sqlite import SqliteStore
     from controller.clock import Clock
-    from controller.compose import STORE
     from controller.core.records import Said, Verb
+    from controller.settings import STORE
     from controller.trail import say
 
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def reading(state: Path) -> "Iterator[Store]":
     """
     from audit.journal import JournalError
     from audit.stores.sqlite import SqliteStore
-    from controller.compose import STORE
+    from controller.settings import STORE
 
     path = state / STORE
     if not path.exists():

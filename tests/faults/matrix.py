@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from actions.reason import Reason
 from audit.stores.sqlite import SqliteStore
 from audit.verify import verify
-from controller.compose import STORE
 from controller.core.records import Closed, Failed, Held, Intent, Outcome, Passed
 from controller.core.state import dump, fold, load
+from controller.settings import STORE
 from tests.faults.checker import findings
 from tests.faults.rig import WITHIN, Rig, restart_policy, rig, scale_policy, words
 

@@ -16,15 +16,15 @@ import psutil
 
 from actions.scale import PATH as DESIRED
 from audit.stores.sqlite import SqliteStore
-from controller.compose import STORE
 from controller.core.records import AnyRecord, decode
 from controller.core.state import State, fold
+from controller.settings import STORE
 from telemetry.sources.unix_rpc import MaybeDelivered, NotDelivered, call
 from tests.faults.run_loop import FIRED, ORDER
 from tests.services.local import Local, service
 
 ROOT = Path(__file__).parents[2]
-AUTO = [sys.executable, "-m", "controller.cli"]
+AUTO = [str(Path(sys.executable).with_name("auto"))]
 WORKER = str(Path(__file__).with_name("service.py"))
 WITHIN = 30.0
 """Seconds: the promise about open intents, and the patience with everything else."""

@@ -98,7 +98,7 @@ def verify(
 ) -> None:
     """Check the trail offline; exit 3 and the first bad record if it was changed."""
     from audit.verify import verify as verify_trail
-    from controller.compose import STORE
+    from controller.settings import STORE
 
     path = file or ctx.obj.settings().state / STORE
     if not path.is_file():
