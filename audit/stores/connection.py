@@ -28,13 +28,19 @@ _STAYS_OPEN = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLIT
 _NO_WRITE = "the file or its file system is read-only, or belongs to another user"
 
 
-def poisons(error: sqlite3.Error) -> bool:
+SqliteError = (sqlite3.Error, UnicodeDecodeError)
+"""What the module raises; the second where the message itself quotes a damaged file."""
+
+
+def poisons(error: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Whether the connection must not be used again: after an I/O error nothing it remembers can be trusted."""
-    return error.sqlite_errorcode & 0xFF not in _STAYS_OPEN
+    return isinstance(error, UnicodeDecodeError) or error.sqlite_errorcode & 0xFF not in _STAYS_OPEN
 
 
-def explained(error: sqlite3.Error, path: Path) -> JournalError:
+def explained(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> JournalError:
     """What an SQLite error means, with the file and what can be done."""
+    if isinstance(error, UnicodeDecodeError):
+        return Unavailable(f"{path} is damaged: what should be text in it is not")
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # misuse of the module (wrong thread): a mistake in the program, shown as it is
         raise error
@@ -110,7 +116,7 @@ def open_writable(path: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except SqliteError as error:
         raise explained(error, path) from error
     except OSError as error:
         raise Unavailable(f"{path} can not be opened: {error}") from error
@@ -156,7 +162,7 @@ def ensure(path: Path) -> None:
                 os.fsync(lock)
         finally:
             os.close(lock)
-    except sqlite3.Error as error:
+    except SqliteError as error:
         _discard(draft)
         raise explained(error, path) from error
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from audit.journal import Checkpoint, Claim, Entry, JournalError, ReadOnly, Spend, Unavailable
-from audit.stores.connection import connect, explained, limit, require_journal
+from audit.stores.connection import SqliteError, connect, explained, limit, require_journal
 from audit.stores.reading import Reading, Row
 
 _TRIES = 5
@@ -41,7 +41,7 @@ class ReadOnlyStore(Reading):
                 connection = self._ready()
                 limit(connection, wide=wide)
                 rows = connection.execute(sql, arguments).fetchall()
-            except sqlite3.Error as error:
+            except SqliteError as error:
                 self._drop()
                 failure = explained(error, self._path)
                 failure.__cause__ = error

@@ -28,14 +28,30 @@ def stored(row: Row) -> Stored:
         ValueError: a column does not hold what it must; the row was not written by a store.
     """
     seq, at, epoch, actor, kind, subject, body, digest = row
-    if not (isinstance(at, float) and isinstance(epoch, int) and epoch >= 0):
-        raise ValueError(f"record {seq} is damaged: its time or epoch is no number")
+    if not (isinstance(seq, int) and isinstance(at, float) and isinstance(epoch, int) and epoch >= 0):
+        raise ValueError(f"record {seq} is damaged: its number, time or epoch is none")
     if not all(isinstance(value, bytes) for value in row[3:]):
         raise ValueError(f"record {seq} is damaged: a column holds neither text nor bytes")
     try:
         return Stored(at, actor.decode(), kind.decode(), subject.decode(), body, seq, epoch, digest)
     except UnicodeDecodeError as error:
         raise ValueError(f"record {seq} is damaged: a column does not hold UTF-8 text") from error
+
+
+def head_of(rows: list[Row]) -> tuple[int, bytes]:
+    """Number and hash in the answer to `HEAD`."""
+    seq, digest = rows[0] if rows else (0, GENESIS)
+    if not isinstance(seq, int) or not isinstance(digest, bytes):
+        raise Unavailable("the journal is damaged: its last record has no number or no hash")
+    return seq, digest
+
+
+def chain_of(rows: list[Row]) -> tuple[Chain, int]:
+    """Chain and epoch in the answer to `CHAIN`."""
+    if len(rows) != 1 or not isinstance(rows[0][2], int) or not all(isinstance(text, bytes) for text in rows[0][:2]):
+        raise Unavailable("the journal is damaged: it does not say which chain it is")
+    name, algorithm, epoch = rows[0]
+    return Chain(name.decode(errors="replace"), algorithm.decode(errors="replace")), epoch
 
 
 class Reading(ABC):
@@ -59,11 +75,7 @@ class Reading(ABC):
         return self._chain()[1]
 
     def _chain(self) -> tuple[Chain, int]:
-        rows = self.fetch(CHAIN)
-        if len(rows) != 1 or not isinstance(rows[0][2], int):
-            raise Unavailable("the journal is damaged: it does not say which chain it is")
-        name, algorithm, epoch = rows[0]
-        return Chain(name.decode(errors="replace"), algorithm.decode(errors="replace")), epoch
+        return chain_of(self.fetch(CHAIN))
 
     def page(self, seq: int) -> list[Row]:
         """The raw rows behind `seq`, at most `PAGE`."""
@@ -88,12 +100,15 @@ class Reading(ABC):
 
     def head(self) -> tuple[int, bytes]:
         """Number and hash of the last record."""
-        rows = self.fetch(HEAD)
-        return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
+        return head_of(self.fetch(HEAD))
 
     def claims(self) -> Mapping[str, str]:
         """Holder of each claimed object."""
-        return {name.decode(): holder.decode() for name, holder in self.fetch("SELECT object, holder FROM claims")}
+        rows = self.fetch("SELECT object, holder FROM claims")
+        try:
+            return {name.decode(): holder.decode() for name, holder in rows}
+        except (UnicodeDecodeError, AttributeError) as error:
+            raise Unavailable("the journal is damaged: a claim does not hold text") from error
 
     def signed(self, seq: int) -> list[Checkpoint]:
         """The checkpoints of records behind `seq` that the database keeps, at most `PAGE`."""

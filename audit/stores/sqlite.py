@@ -22,9 +22,9 @@ from audit.journal import (
     Unavailable,
     Unstorable,
 )
-from audit.stores.connection import MAX_STATE, ensure, explained, limit, open_writable, poisons
+from audit.stores.connection import MAX_STATE, SqliteError, ensure, explained, limit, open_writable, poisons
 from audit.stores.read_only import open_read_only
-from audit.stores.reading import CHAIN, HEAD, Reading, Row
+from audit.stores.reading import CHAIN, HEAD, Reading, Row, chain_of, head_of
 
 __all__ = ["SqliteStore", "open_read_only"]
 
@@ -111,7 +111,7 @@ class SqliteStore(Reading):
         limit(connection, wide=wide)
         try:
             return connection.execute(sql, arguments).fetchall()
-        except sqlite3.Error as error:
+        except SqliteError as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -127,13 +127,13 @@ class SqliteStore(Reading):
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except SqliteError as error:
             raise self._failed(error) from error
         except BaseException:
             self._roll_back()
             raise
 
-    def _failed(self, error: sqlite3.Error) -> JournalError:
+    def _failed(self, error: sqlite3.Error | UnicodeDecodeError) -> JournalError:
         failure = explained(error, self._path)
         if poisons(error):
             self._drop()
@@ -204,13 +204,12 @@ class SqliteStore(Reading):
         self._seen = link
 
     def _current(self, connection: sqlite3.Connection) -> tuple[Chain, int]:
-        name, algorithm, epoch = connection.execute(CHAIN).fetchone()
-        return Chain(name.decode(), algorithm.decode()), epoch
+        return chain_of(connection.execute(CHAIN).fetchall())
 
     def _chained(
         self, connection: sqlite3.Connection, chain: Chain, entries: Sequence[Entry], epoch: int
     ) -> tuple[int, Link]:
-        seq, previous = connection.execute(HEAD).fetchone() or (0, chains.GENESIS)
+        seq, previous = head_of(connection.execute(HEAD).fetchall())
         if seq < self._seen.seq or (seq == self._seen.seq and previous != self._seen.hash):
             raise Unavailable(f"{self._path} went back from record {self._seen.seq} to {seq} while it was open")
         rows = []

@@ -1,5 +1,6 @@
 """What is particular to the SQLite store: its file."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -9,6 +10,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -377,3 +379,22 @@ def test_every_error_is_a_journal_error_with_a_sentence(tmp_path):
     tamper(path, ("DROP TABLE entries", ()))
     with pytest.raises(JournalError, match="damaged"):
         SqliteStore(path)
+
+
+def test_no_damage_of_the_file_makes_a_store_raise_anything_but_a_journal_error(tmp_path):
+    honest = make_journal(tmp_path / "honest", 60, (30,)).read_bytes()
+    chance, opened = Random(20), 0
+    for number in range(300):
+        damaged = bytearray(honest)
+        for _ in range(chance.choice([1, 3, 30])):
+            damaged[chance.randrange(8192 if number % 2 else len(damaged))] ^= 1 << chance.randrange(8)
+        path = tmp_path / str(number) / NAME
+        path.parent.mkdir()
+        path.write_bytes(damaged)
+        with contextlib.suppress(JournalError), closing(SqliteStore(path)) as store:
+            store.append(entries(1), epoch=None)
+            store.claims()
+            store.checkpoint()
+            opened += 1
+        shutil.rmtree(path.parent)
+    assert 0 < opened < 300
