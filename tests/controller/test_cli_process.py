@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from controller.cli.client import view
+from telemetry.sources.unix_rpc import call
+
 AUTO = Path(sys.executable).with_name("auto")
 POLICY = """
 apiVersion: gyrostat.dev/v1alpha1
@@ -55,6 +58,11 @@ def data(*words: str, at: Path) -> dict:
     return json.loads(done.out)["data"]
 
 
+def seen(name: str, at: Path) -> dict:
+    """What the running loop shows, without a process for it; empty while nobody answers."""
+    return view(at / ".gyrostat", name) or {}
+
+
 def until(look: Callable[[], object], within: float = 30.0) -> object:
     """What `look` finds, once it is true."""
     deadline = time.monotonic() + within
@@ -62,6 +70,12 @@ def until(look: Callable[[], object], within: float = 30.0) -> object:
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.1)
     return found
+
+
+def ready(at: Path) -> list[bool]:
+    """What the supervisor says of each instance."""
+    listing = call(at / ".gyrostat" / "supervisor.sock", {"op": "list"})
+    return [slot["ready"] for service in listing["services"] for slot in service["slots"]]
 
 
 @pytest.fixture
@@ -83,7 +97,7 @@ def services(folder: Path) -> Iterator[Path]:
     done = auto("local", "up", "services.yaml", at=folder)
     assert done.code == 0, done
     try:
-        until(lambda: auto("local", "status", at=folder).code == 0)
+        until(lambda: all(ready(folder)))
         yield folder
     finally:
         assert auto("local", "down", at=folder).code == 0
@@ -101,7 +115,7 @@ def loop(services: Path) -> Iterator[subprocess.Popen[bytes]]:
         )
     try:
         until((services / ".gyrostat" / "control.sock").exists)
-        until(lambda: data("status", at=services)["loop"]["running"])
+        until(lambda: seen("status", services))
         yield process
     finally:
         process.terminate()
@@ -141,8 +155,7 @@ def test_a_hung_instance_is_seen_held_while_paused_and_healed_after(loop, servic
     rows = [json.loads(line) for line in auto("local", "status", "-o", "jsonl", at=services).out.splitlines()]
     assert auto("pause", "--why", "we look", at=services).code == 0
     os.kill(rows[0]["pid"], signal.SIGSTOP)
-    until(lambda: data("episodes", at=services)["episodes"])
-    until(lambda: data("episodes", at=services)["episodes"][0]["held"] == "Paused")
+    until(lambda: [e for e in seen("episodes", services)["episodes"] if e["held"] == "Paused"])
     status = auto("status", at=services)
     assert status.code == 3
     assert "held: Paused" in status.out
@@ -151,7 +164,7 @@ def test_a_hung_instance_is_seen_held_while_paused_and_healed_after(loop, servic
     (decision,) = data("analyze", at=services)["decisions"]
     assert decision["result"] == "held: Paused"
     assert auto("resume", "--why", "seen", at=services).code == 0
-    until(lambda: not data("episodes", at=services)["episodes"])
+    until(lambda: not seen("episodes", services)["episodes"])
     (ended,) = data("episodes", "--all", at=services)["history"]
     assert (ended["result"], ended["success"], ended["action"]) == ("Healed", True, "Restart")
     trail = auto("audit", "list", at=services).out
@@ -165,8 +178,8 @@ def test_a_hung_instance_is_seen_held_while_paused_and_healed_after(loop, servic
 def test_a_person_scales_and_it_is_lifted_again(loop, services):
     done = auto("act", "scale", "hello", "--by", "+1", "--hold", "1s", "--why", "a sale", at=services)
     assert done.code == 0, done
-    until(lambda: data("status", at=services)["targets"][0]["desired"] == 3)
-    until(lambda: data("status", at=services)["targets"][0]["desired"] == 2)
+    until(lambda: seen("status", services)["targets"][0]["desired"] == 3)
+    until(lambda: seen("status", services)["targets"][0]["desired"] == 2)
     done = auto("act", "scale", "hello", "--by", "lots", "--why", "a sale", at=services)
     assert done.code == 1
     assert "a step has a sign" in done.err
@@ -186,7 +199,7 @@ def test_a_second_loop_is_told_who_leads(loop, services):
 def test_execute_heals_once_and_ends(services):
     rows = [json.loads(line) for line in auto("local", "status", "-o", "jsonl", at=services).out.splitlines()]
     os.kill(rows[0]["pid"], signal.SIGSTOP)
-    until(lambda: auto("local", "status", at=services).code == 3)
+    until(lambda: not all(ready(services)))
     words = ("execute", "--max", "1", "--policies", "policies", "--interval", "100ms", "--json")
     done = auto(*words, at=services, GYROSTAT_WARMUP="0")
     assert done.code == 0, done

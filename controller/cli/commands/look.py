@@ -134,7 +134,7 @@ def analyze(ctx: typer.Context) -> None:
 def _nothing(shown: Mapping[str, Any]) -> str:
     if shown["wishes"]:
         return "nothing new to decide; what was decided stands: `auto episodes`"
-    return "nothing to decide: no condition holds"
+    return "nothing to decide: no condition is known to hold"
 
 
 @app.command()

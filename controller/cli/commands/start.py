@@ -92,6 +92,7 @@ def _serve(settings: "Settings", running: Any, stop: Event) -> None:
         tell("dry run: decides by a copy of the trail, and writes nothing")
         running.run(settings.interval, stop)
         return
+    running.turn()  # so that whoever finds the socket finds an answer
     with contextlib.closing(Control(settings.state, running, VIEWS)):
         tell(f"gyrostat leads in {settings.state}; Ctrl-C ends it, the services go on")
         running.run(settings.interval, stop)
