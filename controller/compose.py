@@ -46,20 +46,8 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         JournalError: the store cannot be opened.
     """
     with ExitStack() as stack:
-        state_dir = settings.state
-        if settings.dry_run:
-            state_dir = _copy_of_trail(
-                settings.state, Path(stack.enter_context(TemporaryDirectory(prefix="gyrostat-")))
-            )
-        stack.enter_context(contextlib.closing(leadership.acquire(state_dir)))
-        checkpoints = Checkpoints(state_dir, settings.checkpoint_records, settings.checkpoint_every)
-        store = stack.enter_context(contextlib.closing(SqliteStore.open(state_dir / STORE)))
-        checkpoints.require_exported(store)
-        clock, trail = Clock(), Trail(store, checkpoints.trusted)
-        clock.never_behind(trail.state.at)
-        checkpoints.begin(trail)
-        trail.lead(clock.now(), holder())
-        stack.callback(_last_checkpoint, checkpoints, clock, trail)
+        state_dir = _state_dir(settings, stack)
+        clock, trail, checkpoints = _take_the_lead(settings, state_dir, stack)
         processor = Processor()
         watcher = Watcher(sources(settings.state, settings.call_timeout), processor, clock, settings.interval)
         stack.callback(watcher.close)
@@ -93,6 +81,27 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
             schedule.start()
         watcher.start()
         yield loop
+
+
+def _state_dir(settings: Settings, stack: ExitStack) -> Path:
+    """Where to lead: a dry run leads in a copy that is gone afterwards."""
+    if not settings.dry_run:
+        return settings.state
+    return _copy_of_trail(settings.state, Path(stack.enter_context(TemporaryDirectory(prefix="gyrostat-"))))
+
+
+def _take_the_lead(settings: Settings, state_dir: Path, stack: ExitStack) -> tuple[Clock, Trail, Checkpoints]:
+    """Lead by the lock, then by a new epoch, over a trail that is not behind what was exported of it."""
+    stack.enter_context(contextlib.closing(leadership.acquire(state_dir)))
+    checkpoints = Checkpoints(state_dir, settings.checkpoint_records, settings.checkpoint_every)
+    store = stack.enter_context(contextlib.closing(SqliteStore.open(state_dir / STORE)))
+    checkpoints.require_exported(store)
+    clock, trail = Clock(), Trail(store, checkpoints.trusted)
+    clock.never_behind(trail.state.at)
+    checkpoints.begin(trail)
+    trail.lead(clock.now(), holder())
+    stack.callback(_last_checkpoint, checkpoints, clock, trail)
+    return clock, trail, checkpoints
 
 
 def _copy_of_trail(state_dir: Path, copy: Path) -> Path:
