@@ -2,12 +2,22 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from actions.platforms.local import services
+from actions.reason import Reason
 from controller.core.follow_up import TABLE
+from controller.core.guards import GUARDS
+from policies.load import load_files
 
-ROOT = Path(__file__).parents[2]
+from .docs import PAGES, ROOT, Block, blocks
+from .test_commands import commands
+
+BLOCKS = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
 
 
 def follow_up_table() -> str:
@@ -29,7 +39,24 @@ def _next(then: str) -> str:
     return {"Passed": "Holding", "Failed": "Open"}.get(then.split(",", 1)[0], "Acting")
 
 
-GENERATED: Mapping[str, tuple[str, object]] = {"docs/concepts.md": ("follow_up table", follow_up_table)}
+def command_table() -> str:
+    """Every command with what it takes and what its help says."""
+    lines = ["| command | takes | does |", "|---|---|---|"]
+    lines += [f"| `{name}` | {_takes(command)} | {command.get_short_help_str(200)} |" for name, command in commands()]
+    return "\n".join(lines)
+
+
+def _takes(command: Any) -> str:
+    options = [param for param in command.params if param.opts[0].startswith("-")]
+    arguments = [str(param.metavar).strip("[]") for param in command.params if param not in options]
+    flags = [max(option.opts, key=len) for option in options]
+    return " ".join(f"`{name}`" for name in (*arguments, *flags)) or "-"
+
+
+GENERATED: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("docs/concepts.md", "follow_up table"): follow_up_table,
+    ("docs/operations.md", "commands"): command_table,
+}
 
 
 def _with_block(text: str, name: str, block: str) -> str:
@@ -39,19 +66,74 @@ def _with_block(text: str, name: str, block: str) -> str:
     return f"{head}<!-- {name}: begin{mark}-->\n{block}\n<!-- {name}: end -->{tail}"
 
 
-def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:
-    for file, (name, render) in GENERATED.items():
+def test_the_tables_in_the_docs_are_those_of_the_code() -> None:
+    for (file, name), render in GENERATED.items():
         text = (ROOT / file).read_text()
         assert _with_block(text, name, render()) == text, f"run: python -m tests.project.test_docs --write ({file})"
 
 
 def test_every_link_between_docs_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())]
+    links = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())]
     assert [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()] == []
 
 
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    links = [(page, *link) for page in PAGES for link in re.findall(r"\]\(([^)#:\s]*)#([^)]+)\)", page.read_text())]
+    lost = [
+        f"{page.name}: {file}#{anchor}"
+        for page, file, anchor in links
+        if anchor not in _anchors(page.parent / file if file else page)
+    ]
+    assert lost == []
+
+
+def _of_kind(kind: str) -> list[Block]:
+    return [block for block in BLOCKS if re.search(rf"^kind: {kind}", block.text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("block", _of_kind("(Cluster)?RemediationPolicy"), ids=lambda b: f"{b.page}:{b.line}")
+def test_every_policy_in_the_docs_loads(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "example.yaml"
+    path.write_text(block.text)
+    assert load_files([path]).problems == ()
+
+
+@pytest.mark.parametrize("block", _of_kind("Services"), ids=lambda b: f"{b.page}:{b.line}")
+def test_every_services_file_in_the_docs_loads(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "services.yaml"
+    path.write_text(block.text)
+    assert services.load(path)
+
+
+def test_no_yaml_in_the_readme_goes_unread() -> None:
+    pages = [block.page for kind in ("RemediationPolicy", "Services") for block in _of_kind(kind)]
+    assert [b for b in BLOCKS if b.page == "README.md" and b.page not in pages] == []
+    assert "README.md" in pages
+
+
+def test_every_reason_is_explained_in_one_row_and_every_guard_is_named() -> None:
+    section = (ROOT / "docs" / "actions.md").read_text().split("## Why nothing happens")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \| .+ \|$", section, re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(reason.value for reason in Reason)
+    assert {guard for _, guards in rows for guard in re.findall(r"`(\w+)`", guards)} >= set(GUARDS)
+
+
+def test_no_page_names_a_file_that_does_not_exist() -> None:
+    named = [
+        (page, name)
+        for page in PAGES
+        for name in re.findall(r"`((?:[a-z_]+/)+[\w.]+\.(?:py|yaml|sql))`", page.read_text())
+    ]
+    assert [f"{page.name}: {name}" for page, name in named if not (ROOT / name).exists()] == []
+
+
 if __name__ == "__main__" and "--write" in sys.argv:
-    for file, (name, render) in GENERATED.items():
+    for (file, name), render in GENERATED.items():
         path = ROOT / file
         path.write_text(_with_block(path.read_text(), name, render()))
