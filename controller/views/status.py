@@ -12,8 +12,6 @@ from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 
 OK, SICK, UNKNOWN = "ok", "sick", "unknown"
-FACTS_STALE = 10.0
-"""Seconds after which what a platform said is no longer shown as true."""
 
 
 def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "") -> dict[str, Any]:
@@ -28,7 +26,11 @@ def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "
         rules: what the loop goes by.
         namespace: show the targets of this one only; empty for all.
     """
-    rows = [target_row(target, snapshot, state) for target in snapshot.targets if namespace in ("", target.namespace)]
+    rows = [
+        target_row(target, snapshot, state, rules.limits.facts_stale)
+        for target in snapshot.targets
+        if namespace in ("", target.namespace)
+    ]
     healths = [row["health"] for row in rows]
     waiting = [e.id for e in state.episodes.values() if e.needs_human]
     return {
@@ -66,11 +68,11 @@ def remediation(state: State, rules: Rulebook) -> dict[str, Any]:
     }
 
 
-def target_row(target: Target, snapshot: Snapshot, state: State) -> dict[str, Any]:
-    """One target. Null is unknown."""
+def target_row(target: Target, snapshot: Snapshot, state: State, stale: float) -> dict[str, Any]:
+    """One target; `stale` as in `health_of`. Null is unknown."""
     facts = snapshot.facts[target]
     episodes = [e for e in state.episodes.values() if e.key.target == target]
-    health, why = health_of(target, snapshot, facts)
+    health, why = health_of(target, snapshot, facts, stale)
     return {
         "target": target.ref,
         "kind": target.kind,
@@ -91,12 +93,19 @@ def target_row(target: Target, snapshot: Snapshot, state: State) -> dict[str, An
     }
 
 
-def health_of(target: Target, snapshot: Snapshot, facts: Facts) -> tuple[str, str]:
-    """`ok`, `sick` or `unknown`, and why: what nobody measured is unknown, never ok."""
+def health_of(target: Target, snapshot: Snapshot, facts: Facts, stale: float) -> tuple[str, str]:
+    """`ok`, `sick` or `unknown`, and why: what nobody measured is unknown, never ok.
+
+    Args:
+        target: which.
+        snapshot: it is in.
+        facts: what its platform says.
+        stale: seconds after which that is no longer taken for true.
+    """
     if silent := snapshot.silent.get(target.platform):
         return UNKNOWN, f"{target.platform} does not answer: {silent}"
     old = snapshot.at - facts.seen_at
-    if old > FACTS_STALE:
+    if old > stale:
         return UNKNOWN, f"{target.platform} last answered {span(old)} ago"
     if facts.desired == 0:
         return OK, "stopped on purpose"

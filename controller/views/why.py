@@ -29,7 +29,7 @@ def why(
         rules: it went by.
         proposals: it was given.
     """
-    health, reason = health_of(target, snapshot, snapshot.facts[target])
+    health, reason = health_of(target, snapshot, snapshot.facts[target], rules.limits.facts_stale)
     wanted = {p.key.policy: p for p in proposals if p.key.target == target}
     hashes = [*state.in_force.values(), *(e.policy_hash for e in state.episodes.values() if e.key.target == target)]
     policies = [rules.policies[hash_] for hash_ in dict.fromkeys(hashes) if hash_ in rules.policies]

@@ -1,8 +1,12 @@
 import os
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from controller import settings
+from controller.core.wish import Limits
 from controller.settings import PREFIX, Keys, Settings, SettingsError, allowed, load
 
 
@@ -174,3 +178,18 @@ def test_every_key_says_what_it_means_why_and_what_is_allowed(name):
     assert field.description
     assert field.json_schema_extra["why"]
     assert allowed(name)
+
+
+@pytest.mark.parametrize("name", sorted(Keys.model_fields))
+def test_every_key_is_read_by_somebody(name):
+    """A key without a reader would be a promise without an effect."""
+    room = Path(settings.__file__).parent
+    code = "".join(file.read_text() for file in room.rglob("*.py") if file.name != "settings.py")
+    by_way_of = {"metrics": "settings.metrics_address"}
+    bounds = {field.name for field in fields(Limits)}
+    assert name in bounds or re.search(rf"{by_way_of.get(name, f'settings.{name}')}\b", code)
+
+
+def test_the_bounds_reach_the_decision():
+    limits = load({"max_concurrent": "7", "mode_cap": "Approve", "facts_stale": "3s"}).limits
+    assert (limits.max_concurrent, limits.mode_cap.label, limits.facts_stale) == (7, "Approve", 3.0)

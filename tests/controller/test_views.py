@@ -52,7 +52,7 @@ class Board:
 
 def health(service: Service, **given: Any) -> tuple[str, str]:
     seen = snapshot(service, **given)
-    return health_of(service.target, seen, seen.facts[service.target])
+    return health_of(service.target, seen, seen.facts[service.target], 10.0)
 
 
 @pytest.mark.parametrize(
