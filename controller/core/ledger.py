@@ -10,6 +10,9 @@ from controller.core.records import AnyRecord, Closed, Failed, Intent, Key, Open
 from controller.core.state import State, claims_of
 from policies.policy import Policy
 
+ANY = 1_000_000
+"""A limit that refuses nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spend:
@@ -64,6 +67,7 @@ def ledger(records: Iterable[AnyRecord], state: State, policies: Mapping[str, Po
                 releases.append(("", holder(episode.key)))
             case Opened():
                 hashes[record.key] = record.policy_hash
+                tried.discard(record.key)
             case _:
                 pass
     return Ledger(tuple(claims), tuple(releases), tuple(spends))
@@ -83,6 +87,7 @@ def _spends(intent: Intent, policy: Policy | None, *, again: bool) -> list[Spend
     throttle = policy.throttle
     bucket = f"policy:{policy.name}"
     spends = [Spend(f"{bucket}/{limit.per:g}s", intent.at, limit.max, limit.per) for limit in throttle.limits]
-    if throttle.cooldown > 0 and not again:  # a further attempt of one episode waits by backoff instead
-        spends.append(Spend(f"cooldown:{holder(intent.key)}", intent.at, 1, throttle.cooldown))
+    if throttle.cooldown > 0:
+        most = ANY if again else 1  # a further attempt of one episode waits by backoff instead, but is counted
+        spends.append(Spend(f"cooldown:{holder(intent.key)}", intent.at, most, throttle.cooldown))
     return spends
