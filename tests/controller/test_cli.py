@@ -207,3 +207,9 @@ def test_policy_lint_tells_everything_that_is_wrong(capsys, tmp_path):
     assert run(["policy", "lint", "p.yaml", "--json"]) == 2
     problems = json.loads(capsys.readouterr().out)["error"]["details"]["problems"]
     assert [text.split(": ")[0] for text in problems] == ["p.yaml:5:3", "p.yaml:6:9"]
+
+
+@pytest.mark.parametrize("group", ["local", "act", "audit", "policy"])
+def test_the_help_of_a_group_cuts_no_sentence(capsys, group):
+    assert run([group, "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.replace("[ARGS]...", "")

@@ -11,12 +11,15 @@ from controller.cli.output import Answer, Field, tell
 from controller.cli.session import Session
 
 _local = group("local", "Start and keep the services of this machine.")
-_File = Annotated[Path | None, typer.Argument(metavar="[SERVICES]", help="Services file [the setting `services`].")]
+_File = Annotated[Path | None, typer.Argument(metavar="SERVICES", help="Services file [the setting `services`].")]
 
 
 @_local.command()
 def up(ctx: typer.Context, services: _File = None) -> None:
-    """Start the supervisor and its services; they outlive this command and the controller."""
+    """Start the supervisor and its services.
+
+    They outlive this command and the controller.
+    """
     settings = ctx.obj.settings(services=services)
     if settings.services is None:
         raise bad_input("which services? give the file", hint="`auto init` writes one to start with")
@@ -73,7 +76,10 @@ def _none_runs(state: Path) -> CliError:
 
 @_local.command()
 def status(ctx: typer.Context) -> None:
-    """Every instance, with its process; exit 3 if one is not ready."""
+    """Every instance, with its process.
+
+    Exit 3 if one is not ready.
+    """
     state = ctx.obj.settings().state
     listing = running(state)
     if listing is None:
@@ -125,7 +131,10 @@ def _span(seconds: float | None) -> str:
 
 @_local.command()
 def reload(ctx: typer.Context) -> None:
-    """Read the services file again: all of it comes into force, or nothing."""
+    """Read the services file again.
+
+    All of it comes into force, or nothing.
+    """
     from actions.platforms.local.lifecycle import reload as reload_supervisor
     from telemetry.sources.unix_rpc import MaybeDelivered, NotDelivered
 
@@ -144,7 +153,7 @@ def reload(ctx: typer.Context) -> None:
 
 @_local.command()
 def down(ctx: typer.Context) -> None:
-    """Stop every service gracefully, and the supervisor."""
+    """Stop every service, and the supervisor."""
     session: Session = ctx.obj
     state = session.settings().state
     from actions.platforms.local.lifecycle import stop

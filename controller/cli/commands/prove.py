@@ -88,7 +88,7 @@ def _indented(record: Any) -> Iterator[str]:
 @_audit.command()
 def verify(
     ctx: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A copy [the trail itself].")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A copy [the trail itself].")] = None,
     checkpoints: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Exported checkpoints [checkpoints.jsonl beside the trail].")
     ] = None,
@@ -96,7 +96,10 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="Public key that must have signed [signing.pub beside it].")
     ] = None,
 ) -> None:
-    """Check the trail offline; exit 3 and the first bad record if it was changed."""
+    """Check that the trail is what was written.
+
+    Works offline and on a copy. Exit 3 and the first bad record if it was changed.
+    """
     from audit.verify import verify as verify_trail
     from controller.settings import STORE
 
@@ -126,13 +129,13 @@ def verify(
 @_audit.command()
 def export(
     ctx: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A new file [stdout].")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A new file [stdout].")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
     after: Annotated[
         int, typer.Option("--after", parser=whole(0, 10**15), metavar="SEQ", help="Only the records behind it.")
     ] = 0,
 ) -> None:
-    """Write every record as text: one JSON object a line, or CSV."""
+    """Write every record as JSON lines or CSV."""
     from audit.export import export_csv, export_jsonl
 
     write = export_csv if csv else export_jsonl
@@ -154,10 +157,13 @@ def export(
 def lint(
     ctx: typer.Context,
     path: Annotated[
-        Path | None, typer.Argument(metavar="[PATH]", help="File or directory [the setting `policies`].")
+        Path | None, typer.Argument(metavar="PATH", help="File or directory [the setting `policies`].")
     ] = None,
 ) -> None:
-    """Check policy files; exit 2 with everything that is wrong."""
+    """Check policy files.
+
+    Exit 2 with everything that is wrong.
+    """
     from policies.load import load_files, load_folder
 
     session: Session = ctx.obj

@@ -31,7 +31,7 @@ DryRun = Annotated[bool | None, typer.Option("--dry-run", help="Decide as always
 @app.command()
 def init(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where [here].")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where [here].")] = Path(),
 ) -> None:
     """Write a services file, a policy and a small service to try."""
     from importlib.resources import files

@@ -40,7 +40,7 @@ def restart(
     how: Annotated[How, typer.Option(help="Stop signal and grace first, or KILL at once.")] = How.GRACEFUL,
     instances: Annotated[Which, typer.Option(help="Those that fail their probe, or all.")] = Which.SICK,
 ) -> None:
-    """Restart the sick instances of a target, or all of them."""
+    """Restart the sick instances, or all."""
     params = {"how": how.value.capitalize(), "instances": instances.value.capitalize()}
     _ask(ctx.obj, target, {"type": "Restart", "restart": params}, why)
 
@@ -54,7 +54,10 @@ def scale(
     to: Annotated[str | None, typer.Option(metavar="N", help="The number itself.")] = None,
     hold: Annotated[str | None, typer.Option(metavar="TIME", help="Back to the number before after this.")] = None,
 ) -> None:
-    """Change how many instances a target has, and lift that again after a hold."""
+    """Change how many instances there are.
+
+    More than before is lifted again after a hold.
+    """
     if (by is None) == (to is None):
         raise bad_input("say either --by (a step) or --to (a number), and only one of them")
     params: dict[str, Any] = {"by": by} if by is not None else {"to": _number(str(to))}
@@ -74,7 +77,7 @@ def check(
     why: Why,
     then_restart: Annotated[bool, typer.Option("--then-restart", help="Restart the instances that fail.")] = False,
 ) -> None:
-    """Probe every instance of a target now; writes nothing."""
+    """Probe every instance now; writes nothing."""
     params = {"then": "Restart"} if then_restart else {}
     _ask(ctx.obj, target, {"type": "HealthCheck", "healthCheck": params}, why)
 
