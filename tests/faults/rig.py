@@ -16,9 +16,9 @@ import psutil
 
 from actions.scale import PATH as DESIRED
 from audit.stores.sqlite import SqliteStore
+from controller.compose import STORE
 from controller.core.records import AnyRecord, decode
 from controller.core.state import State, fold
-from controller.settings import STORE
 from telemetry.sources.unix_rpc import MaybeDelivered, NotDelivered, call
 from tests.faults.run_loop import FIRED, ORDER
 from tests.services.local import Local, service

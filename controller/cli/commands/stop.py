@@ -45,9 +45,12 @@ def _stop(session: Session, verb: str, flag: str, why: str) -> None:
     path = state / flag
     by_file = _try(lambda: _write(path, f"{user()}: {why}\n"))
     by_trail = _try(lambda: append_said(state, verb, why))
-    if by_file and by_trail:
+    there = path.exists()  # a flag stops as soon as it is there: its text only says why
+    if by_trail and not there:
         raise CliError(f"not {flag}: {path}: {by_file}; the trail: {by_trail}", "NotStopped")
-    _report(session, verb, flag, by_file, by_trail)
+    if there and by_file:
+        tell(f"warning: {path} stops, but it may not say why, or not survive a power cut: {by_file}")
+    _report(session, verb, flag, "" if there else by_file, by_trail)
 
 
 def _go(session: Session, verb: str, flag: str, why: str) -> None:
