@@ -1,5 +1,6 @@
 """Docs are written from the code where they can be, and checked against it everywhere else."""
 
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from actions.reason import Reason
 from controller.core.follow_up import TABLE
 from controller.core.guards import GUARDS
 from policies.load import load_files
+from telemetry.columns import COLUMNS
 
 from .docs import PAGES, ROOT, Block, blocks
 from .test_commands import commands
@@ -53,9 +55,20 @@ def _takes(command: Any) -> str:
     return " ".join(f"`{name}`" for name in (*arguments, *flags)) or "-"
 
 
+def column_table() -> str:
+    """Every column that a condition can read."""
+    lines = ["| column | type | unit | meaning | unknown after |", "|---|---|---|---|---|"]
+    for spec in COLUMNS.values():
+        stale = "never" if math.isinf(spec.stale_after) else f"{spec.stale_after:g} s"
+        unit = spec.unit if spec.unit not in ("", "1") else "-"
+        lines.append(f"| `{spec.name}` | {spec.kind} | {unit} | {spec.meaning} | {stale} |")
+    return "\n".join(lines)
+
+
 GENERATED: Mapping[tuple[str, str], Callable[[], str]] = {
     ("docs/concepts.md", "follow_up table"): follow_up_table,
     ("docs/operations.md", "commands"): command_table,
+    ("docs/expressions.md", "columns"): column_table,
 }
 
 
