@@ -15,6 +15,7 @@ from controller.core.follow_up import TABLE
 from controller.core.guards import GUARDS
 from policies.load import load_files
 from telemetry.columns import COLUMNS
+from telemetry.expression import ExpressionError, compile_condition
 
 from .docs import PAGES, ROOT, Block, blocks
 from .test_commands import commands
@@ -122,6 +123,22 @@ def test_every_services_file_in_the_docs_loads(block: Block, tmp_path: Path) -> 
     path = tmp_path / "services.yaml"
     path.write_text(block.text)
     assert services.load(path)
+
+
+EXPRESSIONS = [block for block in blocks(ROOT / "docs" / "expressions.md") if not block.language]
+
+
+@pytest.mark.parametrize("source", EXPRESSIONS[0].text.splitlines())
+def test_every_condition_in_the_docs_compiles(source: str) -> None:
+    assert compile_condition(source).columns
+
+
+def test_the_error_in_the_docs_is_the_one_that_is_told() -> None:
+    shown = EXPRESSIONS[1].text
+    source = shown.splitlines()[1].removeprefix("  | ")
+    with pytest.raises(ExpressionError) as told:
+        compile_condition(source)
+    assert str(told.value).strip() == shown.strip()
 
 
 def test_no_yaml_in_the_readme_goes_unread() -> None:
