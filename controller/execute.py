@@ -6,8 +6,8 @@ from time import monotonic
 
 from controller.loop import Board, Loop
 
-SETTLE_TICKS = 12
-"""Ticks beyond a policy's `for` and the warm-up, in which its confidence may still grow."""
+SETTLE_TICKS, SETTLE_SECONDS = 12, 10.0
+"""Beyond a policy's `for` and the warm-up: ticks in which confidence may still grow, and time for probes to notice."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ def execute(loop: Loop, interval: float, most: int, *, wait_closed: bool, stop: 
 def _observed(board: Board, interval: float) -> float:
     """Seconds in which every condition that holds now has had the time to be acted on."""
     longest = max((policy.delay for policy in board.rules.policies.values()), default=0.0)
-    return longest + board.rules.limits.warmup + SETTLE_TICKS * interval
+    return longest + board.rules.limits.warmup + max(SETTLE_SECONDS, SETTLE_TICKS * interval)
 
 
 def _note(board: Board, report: Report) -> None:

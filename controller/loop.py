@@ -17,7 +17,7 @@ from controller.checkpoints import Checkpoints
 from controller.clock import Clock
 from controller.core.agents import PolicyAgent, people
 from controller.core.guards import GUARDS
-from controller.core.records import AnyRecord, Held, Intent, Key, Outcome
+from controller.core.records import AnyRecord, Held, Intent, Key, Outcome, Said
 from controller.core.state import State
 from controller.core.tick import tick
 from controller.core.wish import Limits, Proposal, Rulebook
@@ -216,9 +216,11 @@ class Loop:
     def _hear(self, now: float, snapshot: Snapshot, waiting: Waiting) -> None:
         trail = self._parts.trail
         try:
-            trail.append(statements(waiting.ask, now, trail.state, snapshot), {})
+            records = statements(waiting.ask, now, trail.state, snapshot)
+            trail.append(records, {})
             self._see(trail.catch_up())
-            waiting.answer.put({"seq": trail.seq})
+            asked = [r.request.policy for r in records if isinstance(r, Said) and r.request is not None]
+            waiting.answer.put({"seq": trail.seq, "policy": "".join(asked)})
         except Refused as refused:
             waiting.answer.put({"refused": str(refused)})
         except JournalError as error:

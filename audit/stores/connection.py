@@ -71,7 +71,7 @@ def limit(connection: sqlite3.Connection, *, wide: bool) -> None:
 def connect(path: Path, query: str) -> sqlite3.Connection:
     """A connection in autocommit mode that gives text as bytes, so that no damaged text can stop a reader."""
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?{query}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+        f"file:{quote(os.fsencode(path))}?{query}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
     )
     connection.text_factory = bytes
     limit(connection, wide=False)

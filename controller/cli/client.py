@@ -26,8 +26,11 @@ def view(state: Path, name: str, **args: Any) -> dict[str, Any] | None:
         return None
 
 
-def say(state: Path, verb: str, why: str, about: str = "", act: Mapping[str, Any] | None = None) -> int:
-    """Say something to a running loop; returns the trail's last record once it is durable.
+def say(state: Path, verb: str, why: str, about: str = "", act: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Say something to a running loop.
+
+    Returns:
+        Once it is durable: `seq`, the trail's last record, and for an act `policy`, the name its episode has.
 
     Raises:
         CliError: no loop runs, or it refuses; where nobody knows, the message says how to find out.
@@ -36,7 +39,7 @@ def say(state: Path, verb: str, why: str, about: str = "", act: Mapping[str, Any
 
     said = {"verb": verb, "why": why, "about": about} | ({"act": dict(act)} if act is not None else {})
     try:
-        return int(_ask(state, {"say": said}).get("seq", 0))
+        return _ask(state, {"say": said})
     except NotDelivered as error:
         raise no_loop(f"auto {verb}", str(error)) from error
 

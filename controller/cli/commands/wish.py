@@ -3,14 +3,17 @@
 A wish never waits in the dark: without a loop it is refused.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
+from time import monotonic, sleep
 from typing import Annotated, Any
 
 import typer
 
 from controller.cli import client
 from controller.cli.app import app, group
-from controller.cli.errors import bad_input
+from controller.cli.errors import FINDINGS, bad_input
 from controller.cli.options import EpisodeId, TargetName, Why
 from controller.cli.output import Answer
 from controller.cli.session import Session
@@ -82,13 +85,42 @@ def check(
     _ask(ctx.obj, target, {"type": "HealthCheck", "healthCheck": params}, why)
 
 
+STARTS_WITHIN = 5.0
+"""Seconds, beside two ticks, in which an act has either started or been held."""
+
+
 def _ask(session: Session, target: str, action: dict[str, Any], why: str) -> None:
-    seq = client.say(session.settings().state, "act", why, act={"target": target, "action": action})
-    _said(session, seq, f"{action['type']} of {target} is asked for; `auto episodes` shows how far it is")
+    settings = session.settings()
+    reply = client.say(settings.state, "act", why, act={"target": target, "action": action})
+    row = _what_came(settings.state, str(reply.get("policy")), STARTS_WITHIN + 2 * settings.interval)
+    what = f"{action['type']} of {target}"
+    if row is None:
+        _said(session, reply, f"{what} is asked for; `auto episodes` shows how far it is")
+    elif row["held"]:
+        notes = [f"{what} is held: {row['held']}: {row['detail']}", "it starts if that changes within a minute"]
+        session.emit(Answer(data={"seq": reply["seq"], "episode": row["episode"], "held": row["held"]}, notes=notes))
+        raise typer.Exit(FINDINGS)
+    else:
+        line = (
+            f"{row['episode']}: {what} has begun ({row['changes'] or 'it only looks'}); `auto episodes` shows the rest"
+        )
+        session.emit(Answer(data={"seq": reply["seq"], "episode": row["episode"], "message": line}, notes=[line]))
 
 
-def _said(session: Session, seq: int, line: str) -> None:
-    session.emit(Answer(data={"seq": seq, "message": line}, notes=[line]))
+def _what_came(state: Path, policy: str, seconds: float) -> dict[str, Any] | None:
+    """The open episode of an act once it has begun or is held; None where neither showed in time."""
+    end = monotonic() + seconds
+    while monotonic() < end:
+        shown = client.view(state, "episodes") or {}
+        for row in shown.get("episodes", ()):
+            if row["policy"] == policy and (row["attempts"] or row["held"]):
+                return dict(row)
+        sleep(0.1)
+    return None
+
+
+def _said(session: Session, reply: Mapping[str, Any], line: str) -> None:
+    session.emit(Answer(data={"seq": reply["seq"], "message": line}, notes=[line]))
 
 
 @app.command()
@@ -116,5 +148,5 @@ def ack(ctx: typer.Context, episode: EpisodeId, why: Why) -> None:
 
 
 def _about(session: Session, verb: str, episode: str, why: str) -> None:
-    seq = client.say(session.settings().state, verb, why, about=episode)
-    _said(session, seq, f"{verb} {episode}: the trail has it; `auto episodes` shows what follows")
+    reply = client.say(session.settings().state, verb, why, about=episode)
+    _said(session, reply, f"{verb} {episode}: the trail has it; `auto episodes` shows what follows")
