@@ -65,7 +65,10 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
         *people(state, policies.by_hash(state)),
         *PolicyAgent().propose(now, snapshot, policies.in_force(state), state),
     ]
-    rules = Rulebook(policies.by_hash(state), ACTIONS, GUARDS, settings.limits, **stop_flags(settings.state))
+    stops = stop_flags(settings.state)
+    rules = Rulebook(
+        policies.by_hash(state), ACTIONS, GUARDS, settings.limits, paused=stops["paused"], frozen=stops["frozen"]
+    )
     unknown = tuple(name for name, column in snapshot.columns.items() if not column.known.any())
     return Look(now, snapshot, state, rules, proposals, policies.problems, trouble), unknown
 

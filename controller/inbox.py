@@ -111,7 +111,9 @@ def _act(ask: Ask, now: float, state: State, snapshot: Snapshot) -> list[AnyReco
     try:
         policy = compile_policy(json.dumps(_document(name, target, wanted.get("action", {}))))
     except DocumentError as error:
-        raise Refused("; ".join(f"{p.path}: {p.message}" for p in error.problems)) from error
+        raise Refused(
+            "; ".join(f"{p.path}: {p.message}{f' ({p.hint})' if p.hint else ''}" for p in error.problems)
+        ) from error
     request = Request(target, policy.name, policy.hash, now + ACT_EXPIRES)
     return [
         Loaded(now, policy.name, policy.hash, policy.content, once=True),

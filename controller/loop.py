@@ -135,11 +135,12 @@ class Loop:
         if trouble:
             self._parts.instruments.trouble(trouble.partition(":")[0])
             self._parts.instruments.not_ready(trouble)
-            if self.board:  # what is decided stands still, what is true goes on
-                now = self._parts.clock.now()
-                self.board = replace(
-                    self.board, now=now, snapshot=self._parts.processor.snapshot(now), proposals=(), trouble=trouble
-                )
+            if self.board:
+                self.board = replace(self.board, trouble=trouble)
+                with contextlib.suppress(Exception):  # what is decided stands still, what is true goes on if it can
+                    now = self._parts.clock.now()
+                    seen = self._parts.processor.snapshot(now)
+                    self.board = replace(self.board, now=now, snapshot=seen, proposals=())
         self._trouble = trouble
 
     def _turn(self, now: float) -> None:
@@ -249,13 +250,11 @@ class Loop:
         ]
 
     def _rules(self) -> Rulebook:
-        trail, limits = self._parts.trail, self._parts.limits
-        if self.allowance is not None:
-            room = len(trail.state.under_way()) + self.allowance
-            limits = replace(limits, max_concurrent=min(limits.max_concurrent, room))
+        trail = self._parts.trail
         stops = stop_flags(self._parts.state_dir)
         policies = dict(self._parts.policies.by_hash(trail.state))
-        return Rulebook(policies, ACTIONS, GUARDS, limits, **stops)
+        paused, frozen = stops["paused"], stops["frozen"]
+        return Rulebook(policies, ACTIONS, GUARDS, self._parts.limits, paused, frozen, self.allowance)
 
     def _spend_allowance(self, committed: Committed) -> None:
         if self.allowance is not None and committed.intent.step == "Do":

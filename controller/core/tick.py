@@ -155,7 +155,7 @@ class _Turn:
         if isinstance(plan, Plan):
             action = self.rules.actions[policy.rungs[episode.rung].action]
             wish = Wish(proposal, plan, policy, action, self.draft, self.snapshot, self.now, self.rules.limits)
-            refusal = first_refusal(self.rules.guards, wish)
+            refusal = first_refusal(self.rules.guards, wish) or self._spent()
             if refusal is None:
                 self.note(self._intent(wish))
                 return
@@ -163,6 +163,13 @@ class _Turn:
             refusal = plan
         if refusal.reason is not episode.held:
             self.note(Held(self.now, proposal.key, refusal.reason, refusal.detail))
+
+    def _spent(self) -> Refusal | None:
+        """`auto execute` admits so many and no more."""
+        starts = sum(isinstance(record, Intent) and record.step is Step.DO for record in self.records)
+        if self.rules.allowance is None or starts < self.rules.allowance:
+            return None
+        return Refusal(Reason.CONCURRENCY, "as many as were asked for have started")
 
     def _plan(self, episode: Episode, policy: Policy) -> Plan | Refusal:
         target, rung = episode.key.target, policy.rungs[episode.rung]

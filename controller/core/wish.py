@@ -101,6 +101,7 @@ class Rulebook:
         actions: by name.
         guards: by name, in the order they are asked.
         limits: the operator's bounds.
+        allowance: starts that may be admitted in this tick; None for no such limit (`auto execute --max`).
         paused, frozen: why a local flag file stops us; empty when not. OR-ed with what the trail says.
     """
 
@@ -110,3 +111,4 @@ class Rulebook:
     limits: Limits
     paused: str = ""
     frozen: str = ""
+    allowance: int | None = None
