@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic
 
+from controller.core.records import Step
+from controller.core.state import State
 from controller.loop import Board, Loop
 
 SETTLE_TICKS, SETTLE_SECONDS = 12, 10.0
@@ -21,6 +23,19 @@ class Report:
 
     started: list[str] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
+
+    def note(self, state: State) -> None:
+        """What this leadership admitted; what an earlier one began is followed up, and is no start of ours."""
+        for episode in state.episodes.values():
+            ours = episode.epoch == state.epoch and episode.intent is not None and episode.intent.step is Step.DO
+            if ours and episode.id not in self.started:
+                self.started.append(episode.id)
+
+    def waits(self, state: State, *, wait_closed: bool) -> bool:
+        """Something is being performed or verified; with `wait_closed`, something that was admitted is not over."""
+        if not wait_closed:
+            return bool(state.under_way())
+        return any(e.id in self.started and not e.needs_human for e in state.episodes.values())
 
 
 def execute(loop: Loop, interval: float, most: int, *, wait_closed: bool, stop: Event) -> Report:
@@ -43,8 +58,8 @@ def execute(loop: Loop, interval: float, most: int, *, wait_closed: bool, stop: 
             looking = looking and loop.allowance > 0 and monotonic() - began < _observed(board, interval)
             if not looking:
                 loop.allowance = 0
-            _note(board, report)
-            if not looking and not _waits(board, wait_closed=wait_closed):
+            report.note(board.state)
+            if not looking and not report.waits(board.state, wait_closed=wait_closed):
                 break
         stop.wait(interval)
     if loop.board is not None:
@@ -56,16 +71,3 @@ def _observed(board: Board, interval: float) -> float:
     """Seconds in which every condition that holds now has had the time to be acted on."""
     longest = max((policy.delay for policy in board.rules.policies.values()), default=0.0)
     return longest + board.rules.limits.warmup + max(SETTLE_SECONDS, SETTLE_TICKS * interval)
-
-
-def _note(board: Board, report: Report) -> None:
-    for episode in board.state.episodes.values():
-        if episode.attempts and episode.id not in report.started:
-            report.started.append(episode.id)
-
-
-def _waits(board: Board, *, wait_closed: bool) -> bool:
-    """Something that this call admitted is not finished."""
-    if not wait_closed:
-        return bool(board.state.under_way())
-    return any(e.intent is not None and not e.needs_human for e in board.state.episodes.values())
