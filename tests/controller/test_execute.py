@@ -1,38 +1,51 @@
-"""What `auto execute` counts as its own, and what it waits for."""
+"""`auto execute` acts once, on so much and no more, and waits until it is verified or undone."""
 
-from controller.core.records import Closed, Led, Passed, Result
-from controller.core.state import fold
-from controller.execute import Report
-from tests.controller.core.world import NOW, Service, intent, led, opened, outcome, policy, scale_plan
+from pathlib import Path
+from threading import Event
 
-WEB = Service("web", "---")
-OF = policy()
-DO = intent(OF, WEB, scale_plan(WEB))
-HELD = [opened(OF, WEB), DO, outcome(DO), Passed(NOW - 40, DO.key, DO.number)]
+from controller.execute import execute
+
+from .shell import Shell, policy, shell
 
 
-def test_what_this_call_began_is_a_start_and_is_waited_for_until_it_is_verified():
-    report, state = Report(), fold([opened(OF, WEB), DO], led(OF))
-    report.note(state)
-    report.note(state)
-    assert report.started == ["e1"]
-    assert report.waits(state, wait_closed=False)
-    verified = fold(HELD, led(OF))
-    assert not report.waits(verified, wait_closed=False)
-    assert report.waits(verified, wait_closed=True)
-    over = fold([Closed(NOW - 5, DO.key, Result.HEALED)], verified)
-    assert not report.waits(over, wait_closed=True)
+class Ticking(Event):
+    """An event whose waiting lets the world of a test go on instead."""
+
+    def __init__(self, made: Shell) -> None:
+        super().__init__()
+        self.made = made
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.made.time += 1.0
+        self.made.world.step(1.0)
+        self.made.processor.ingest(self.made.world.read(self.made.time))
+        return False
 
 
-def test_what_an_earlier_leadership_began_is_no_start_of_this_call_and_not_waited_for():
-    report, state = Report(), fold([*HELD, Led(NOW - 20, 2, "b")], led(OF))
-    report.note(state)
-    assert report.started == []
-    assert not report.waits(state, wait_closed=True)
+def begin(made: Shell) -> Ticking:
+    ticking = Ticking(made)
+    ticking.wait()
+    return ticking
 
 
-def test_what_needs_a_human_is_not_waited_for():
-    report, state = Report(), fold([opened(OF, WEB), DO], led(OF))
-    report.note(state)
-    left = fold([Closed(NOW - 5, DO.key, Result.NEEDS_HUMAN)], state)
-    assert not report.waits(left, wait_closed=True)
+def test_it_starts_as_many_as_asked_for_and_waits_until_they_are_verified(tmp_path: Path) -> None:
+    with shell(tmp_path, policy(throttle={"cooldown": "0s", "maxConcurrent": 10})) as made:
+        for name in ("a", "b", "c"):
+            made.world.sicken(made.world.add("shop", name, 2), 0)
+        report = execute(made.loop, 1.0, 2, wait_closed=True, stop=begin(made))
+        assert len(report.started) == 2
+        assert report.open == []
+        assert len(made.world.effects) == 2
+
+
+def test_a_success_that_is_held_stays_in_the_trail_for_the_next_start(tmp_path: Path) -> None:
+    scale = {"type": "Scale", "scale": {"by": "+1"}, "hold": "1h"}
+    with shell(tmp_path, policy(action=scale, when="replicas.desired < 4", until="replicas.desired >= 4")) as made:
+        made.world.add("shop", "a", 3)
+        report = execute(made.loop, 1.0, 1, wait_closed=False, stop=begin(made))
+        assert (len(report.started), report.open) == (1, [])
+        (episode,) = made.trail.state.episodes.values()
+        assert episode.intent is not None
+        assert episode.judged == episode.intent.number
+        assert [change.after for change in episode.intent.plan.release] == [3]
+        assert [effect.change.after for effect in made.world.effects] == [4]
