@@ -26,9 +26,11 @@ def append_said(state: Path, verb: str, why: str) -> int:
     """Append a person's statement; returns its number.
 
     Raises:
-        JournalError: the store did not take it.
+        JournalError: the store did not take it, or is gone: a second trail must not begin in its place.
         OSError: its directory can not be made.
     """
+    from audit.checkpoint import EXPORT
+    from audit.journal import Unavailable
     from audit.stores.sqlite import SqliteStore
     from controller.clock import Clock
     from controller.core.records import Said, Verb
@@ -36,6 +38,8 @@ def append_said(state: Path, verb: str, why: str) -> int:
     from controller.trail import say
 
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (state / EXPORT).exists() and not (state / STORE).exists():
+        raise Unavailable(f"{state / STORE} is gone, though {EXPORT} tells of it. Put it back")
     with contextlib.closing(SqliteStore.open(state / STORE)) as store:
         return say(store, Said(Clock().now(), user(), Verb(verb), why))
 

@@ -45,7 +45,8 @@ class Faults:
             return
         if order["how"] == "raise":
             raise FaultError(f"ordered at {name}")
-        os.kill(os.getpid(), SIGNALS[order["how"]])
+        # to this very thread: else another one takes the signal, and this one runs on for a moment
+        signal.pthread_kill(threading.get_ident(), SIGNALS[order["how"]])
 
     def _due(self, name: str) -> dict | None:
         try:
