@@ -87,7 +87,8 @@ class Executor:
         try:
             self.done.put(work(committed))
         except Exception as error:  # noqa: BLE001  whatever broke after a send may have been written
-            self.done.put(Answer(committed.intent, Verdict.UNKNOWN, f"{type(error).__name__}: {error}"))
+            result = Verdict.UNKNOWN if committed.intent.changes else Verdict.FAIL  # a look writes nothing
+            self.done.put(Answer(committed.intent, result, f"{type(error).__name__}: {error}"))
 
     def _perform(self, committed: Committed) -> Answer:
         intent = committed.intent
