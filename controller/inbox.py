@@ -91,7 +91,9 @@ def _not_approvable(episode: Episode) -> str:
 
 
 def _not_ackable(episode: Episode) -> str:
-    return "" if episode.needs_human else "does not need a human; only what ended NeedsHuman is acknowledged"
+    if episode.needs_human or episode.held is Reason.ATTEMPTS_EXHAUSTED:
+        return ""
+    return "does not need a human; only what ended NeedsHuman is acknowledged"
 
 
 _NEED_EPISODE: Mapping[Verb, Callable[[Episode], str]] = {

@@ -279,6 +279,8 @@ class State(msgspec.Struct):
         elif said.verb is Verb.ACK and episode.needs_human:
             self.failures.pop(episode.key, None)
             self._drop(episode.key)
+        elif said.verb is Verb.ACK and episode.held is Reason.ATTEMPTS_EXHAUSTED:
+            self.failures.pop(episode.key, None)
 
     def _loaded(self, loaded: Loaded) -> None:
         if loaded.once:
