@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ from actions.platforms import Platform
 from actions.platforms.dry_run import DryRun
 from actions.platforms.local.platform import LocalPlatform
 from audit.journal import JournalError
-from audit.stores.sqlite import SqliteStore
+from audit.stores.sqlite import SqliteStore, open_read_only
 from controller import leadership
 from controller.checkpoints import Checkpoints
 from controller.clock import Clock
@@ -107,13 +106,8 @@ def _take_the_lead(settings: Settings, state_dir: Path, stack: ExitStack) -> tup
 def _copy_of_trail(state_dir: Path, copy: Path) -> Path:
     """A dry run decides by a copy of the trail, so that it leaves nothing behind and disturbs no running loop."""
     if (state_dir / STORE).exists():
-        with contextlib.closing(SqliteStore.open(state_dir / STORE, read_only=True)):
-            pass  # says in words what is wrong with it
-        with (
-            contextlib.closing(sqlite3.connect(f"file:{state_dir / STORE}?mode=ro", uri=True)) as source,
-            contextlib.closing(sqlite3.connect(copy / STORE)) as target,
-        ):
-            source.backup(target)
+        with contextlib.closing(open_read_only(state_dir / STORE)) as trail:
+            trail.copy(copy / STORE)
     return copy
 
 

@@ -10,6 +10,7 @@ The last two ways see no locks, so every read is repeated when the files changed
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,6 +51,26 @@ class ReadOnlyStore(Reading):
                 return rows
             self._drop()
         raise failure or Unavailable(f"{self._path} keeps changing while it is read; try again")
+
+    def copy(self, to: Path) -> None:
+        """Write the whole journal, as it is now, into a file of its own.
+
+        Raises:
+            Unavailable: it can not be read, or the copy can not be written.
+        """
+        for _ in range(_TRIES):
+            try:
+                connection = self._ready()
+                limit(connection, wide=True)
+                with closing(sqlite3.connect(to)) as copy:
+                    connection.backup(copy)
+            except SqliteError as error:
+                self._drop()
+                raise explained(error, self._path) from error
+            if self._mark == self._now():
+                return
+            self._drop()
+        raise Unavailable(f"{self._path} keeps changing while it is copied; try again")
 
     def close(self) -> None:
         """Let go of the file."""
