@@ -3,8 +3,11 @@
 from pathlib import Path
 from threading import Event
 
-from controller.execute import execute
+from controller.core.records import Led, Passed
+from controller.core.state import fold
+from controller.execute import Report, execute
 
+from .core import world
 from .shell import Shell, policy, shell
 
 
@@ -49,3 +52,16 @@ def test_a_success_that_is_held_stays_in_the_trail_for_the_next_start(tmp_path: 
         assert episode.judged == episode.intent.number
         assert [change.after for change in episode.intent.plan.release] == [3]
         assert [effect.change.after for effect in made.world.effects] == [4]
+
+
+def test_what_an_earlier_leadership_began_is_no_start_of_this_call_and_not_waited_for() -> None:
+    web, of = world.Service("web", "---"), world.policy()
+    do = world.intent(of, web, world.scale_plan(web))
+    held = [world.opened(of, web), do, world.outcome(do), Passed(world.NOW - 40, do.key, do.number)]
+    ours, earlier = Report(), Report()
+    ours.note(fold(held, world.led(of)))
+    state = fold([*held, Led(world.NOW - 20, 2, "b")], world.led(of))
+    earlier.note(state)
+    assert (ours.started, earlier.started) == (["e1"], [])
+    assert ours.waits(state, wait_closed=True)
+    assert not earlier.waits(state, wait_closed=True)

@@ -60,3 +60,12 @@ def test_what_was_proven_stays_proven() -> None:
 def test_every_other_test_that_the_page_names_exists() -> None:
     every = {name for path in (ROOT / "tests").rglob("test_*.py") for name in _tests(f"../{path.relative_to(ROOT)}")}
     assert [name for name in re.findall(r"\b(test_\w+)\b(?!\.py)", PAGE.read_text()) if name not in every] == []
+
+
+def test_every_seeded_bug_that_the_page_names_is_planted_and_every_planted_one_is_named() -> None:
+    tree = ast.parse((ROOT / "tests" / "scenarios" / "test_simulation.py").read_text())
+    table = next(n for n in ast.walk(tree) if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "MUTANTS")
+    assert isinstance(table.value, ast.Dict)
+    planted = {key.value for key in table.value.keys if isinstance(key, ast.Constant)}
+    named = set(re.findall("“([^”]+)”", PAGE.read_text()))
+    assert named == planted
