@@ -381,7 +381,7 @@ def test_address_port_directory_and_stop_signal_are_as_written():
         before = rig.slots("shell")[1]["pid"]
         rig.write(service(address="127.0.0.2", port=port))
         reload(rig.state)
-        rig.until(lambda: not alive(before), "its end")
+        rig.until(lambda: any(e["event"] == "exited" and e["pid"] == before for e in rig.effects()), "its end")
         (end,) = [e for e in rig.effects() if e["event"] == "exited" and e["pid"] == before]
         assert (end["cause"], end["status"]) == ("reload", -signal.SIGINT)
 
