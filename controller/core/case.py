@@ -52,8 +52,7 @@ class Case:
     @property
     def delay(self) -> float:
         """Seconds by which a restart of the controller moved the deadlines: time that nobody watched."""
-        lost = self.state.led_at - self.intent.at
-        return max(0.0, lost)
+        return max(0.0, self.episode.moved_at - self.intent.at)
 
     @property
     def early(self) -> bool:

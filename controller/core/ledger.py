@@ -6,8 +6,21 @@ The guards are the first lock; this is the second, and it holds against another 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from controller.core.records import AnyRecord, Closed, Failed, Intent, Key, Opened, Passed, Result, Said, Step, Verb
-from controller.core.state import State, claims_of
+from controller.core.records import (
+    AnyRecord,
+    Closed,
+    Failed,
+    Intent,
+    Key,
+    Opened,
+    Passed,
+    Result,
+    Said,
+    Step,
+    Verb,
+    claims_of,
+)
+from controller.core.state import State
 from policies.policy import Policy
 
 ANY = 1_000_000

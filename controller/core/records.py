@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from actions.plan import Change, Plan
+from actions.plan import Change, Plan, Undo
 from actions.reason import Reason
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -141,6 +141,17 @@ class Intent(Record, frozen=True):
     def id(self) -> str:
         """The idempotency key of its effects."""
         return f"i{self.number}"
+
+
+def claims_of(intent: Intent) -> tuple[str, ...]:
+    """Names an intent claims: each object it touches, and each field of it.
+
+    While an attempt is under way nobody else may touch the object; while its success is only held, nobody else may
+    touch the field, so that a hung instance can be restarted while replicas are held.
+    """
+    objects = dict.fromkeys(str(change.object) for change in intent.changes)
+    fields = (f"{change.object}#{change.path}" for change in intent.changes if intent.plan.undo is Undo.REVERSIBLE)
+    return (*objects, *fields)
 
 
 class Outcome(Record, frozen=True):

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from actions.plan import Undo
 from actions.reason import Reason
 from controller.core.records import (
     AnyRecord,
@@ -27,10 +26,14 @@ from controller.core.records import (
     Said,
     Step,
     Verb,
+    claims_of,
 )
 
 LONGEST_WINDOW = 7 * 86_400.0
 """Seconds that starts and failures are remembered; no budget may count over a longer window."""
+
+MOST_MOVES = 3
+"""Starts of the controller that move the deadline of one step: one that starts again and again must judge, too."""
 
 
 class Episode(msgspec.Struct, frozen=True):
@@ -46,6 +49,8 @@ class Episode(msgspec.Struct, frozen=True):
         epoch: leadership that made the intent.
         judged: number of the last intent whose verification passed; 0 when none.
         redos: how often a release came too early since the Do.
+        moved_at: since when the deadlines of the step run anew, because the controller was started; 0 when they do not.
+        moves: how often that happened.
         held, held_detail: why it did not act when it last wanted to.
         approved_at: when a person approved; 0 when nobody did.
         wish: what a person asked of it: undo or abort.
@@ -67,6 +72,8 @@ class Episode(msgspec.Struct, frozen=True):
     epoch: int = 0
     judged: int = 0
     redos: int = 0
+    moved_at: float = 0.0
+    moves: int = 0
     held: Reason | None = None
     held_detail: str = ""
     approved_at: float = 0.0
@@ -151,7 +158,7 @@ class State(msgspec.Struct):
             case Loaded():
                 self._loaded(record)
             case Led():
-                self.epoch, self.led_at = record.epoch, record.at
+                self._led(record)
             case Crowded():
                 self.crowded[record.policy] = record.count
                 if not record.count:
@@ -163,6 +170,13 @@ class State(msgspec.Struct):
                 )
             case _:
                 self._step(record)
+
+    def _led(self, led: Led) -> None:
+        """Nobody watched for a while: what waits to be judged gets its time anew, but not for ever."""
+        self.epoch, self.led_at = led.epoch, led.at
+        for episode in self.under_way():
+            if episode.moves < MOST_MOVES:
+                self._change(episode, moved_at=led.at, moves=episode.moves + 1)
 
     def _step(self, record: Held | Intent | Outcome | Passed | Failed | Closed) -> None:
         episode = self.episodes.get(record.key)
@@ -210,6 +224,8 @@ class State(msgspec.Struct):
             last_rung=intent.rung if is_do else episode.last_rung,
             attempts=episode.attempts + is_do,
             redos=0 if is_do else episode.redos + (intent.step is Step.REDO),
+            moved_at=0.0,
+            moves=0,
             held=None,
             held_detail="",
             approved_at=0.0 if is_do else episode.approved_at,  # a yes is for one start
@@ -308,17 +324,6 @@ class State(msgspec.Struct):
     def unsettled(self) -> list[Episode]:
         """Episodes whose intent was made by an earlier leadership and has no outcome yet."""
         return [e for e in self.episodes.values() if e.intent and e.outcome is None and e.epoch < self.epoch]
-
-
-def claims_of(intent: Intent) -> tuple[str, ...]:
-    """Names an intent claims: each object it touches, and each field of it.
-
-    While an attempt is under way nobody else may touch the object; while its success is only held, nobody else may
-    touch the field, so that a hung instance can be restarted while replicas are held.
-    """
-    objects = dict.fromkeys(str(change.object) for change in intent.changes)
-    fields = (f"{change.object}#{change.path}" for change in intent.changes if intent.plan.undo is Undo.REVERSIBLE)
-    return (*objects, *fields)
 
 
 def fold(records: Iterable[AnyRecord], state: State | None = None) -> State:

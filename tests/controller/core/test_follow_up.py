@@ -25,7 +25,7 @@ from controller.core.records import (
     Step,
     Verb,
 )
-from controller.core.state import Episode, Failures, fold
+from controller.core.state import MOST_MOVES, Episode, Failures, fold
 from controller.core.wish import Limits
 from policies.policy import Policy
 from telemetry.verdict import Verdict
@@ -286,6 +286,19 @@ def test_after_a_restart_the_deadline_runs_anew() -> None:
     assert row_of(case(*records, now=NOW + 35)).when == "deadline, did not help, reversible, free"
 
 
+def test_restarts_again_and_again_do_not_move_the_deadline_for_ever() -> None:
+    records = [*done(), *(Led(NOW + 15 * n, n + 1, "b") for n in range(1, MOST_MOVES + 5))]
+    last = NOW + 15 * MOST_MOVES + ONE.within
+    assert row_of(case(*records, now=last - 1)).when == "before the deadline"
+    assert row_of(case(*records, now=last)).when == "deadline, did not help, reversible, free"
+
+
+def test_a_further_step_gets_its_own_time() -> None:
+    records = [*done(), *(Led(NOW + n, n + 1, "b") for n in range(1, MOST_MOVES + 5)), *step(Step.UNDO)[2:3]]
+    again = case(*records)
+    assert (again.episode.moves, again.episode.moved_at) == (0, 0.0)
+
+
 def test_a_leadership_before_the_intent_moves_nothing() -> None:
     assert row_of(case(*done(), now=NOW + 20)).when == "deadline, did not help, reversible, free"
 
@@ -336,12 +349,12 @@ def any_case(draw: st.DrawFn) -> Case:
         outcome_at=NOW,
         judged=draw(st.sampled_from([0, 4, 5])),
         redos=draw(st.integers(0, 2000)),
+        moved_at=draw(st.sampled_from([0.0, NOW, NOW + 15])),
         wish=draw(st.none() | st.sampled_from([Verb.UNDO, Verb.ABORT])),
         needs_human=draw(st.booleans()),
     )
     state.episodes[key] = episode
     state.intents = 9
-    state.led_at = draw(st.sampled_from([NOW - 10, NOW, NOW + 15]))
     state.frozen = draw(st.sampled_from(["", "fire"]))
     if draw(st.booleans()):
         state.failures[key] = Failures(draw(st.integers(1, 5)), NOW)

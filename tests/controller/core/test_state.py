@@ -22,10 +22,11 @@ from controller.core.records import (
     Said,
     Step,
     Verb,
+    claims_of,
     decode,
     encode,
 )
-from controller.core.state import LONGEST_WINDOW, Failures, State, Track, age, claims_of, dump, fold, load
+from controller.core.state import LONGEST_WINDOW, Failures, State, Track, age, dump, fold, load
 from telemetry.verdict import Verdict
 
 from .strategies import records, trails
