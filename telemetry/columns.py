@@ -97,7 +97,7 @@ def _sent() -> tuple[ColumnSpec, ...]:
         ColumnSpec("requests.count", number, "1", "server spans in the window", minute),
         ColumnSpec("requests.volume", number, "1", "telemetry items of any kind in the window", minute),
         ColumnSpec("errors.rate", number, "1/s", "server spans that ended in an error, per second", minute),
-        ColumnSpec("errors.ratio", number, "ratio", "server spans that ended in an error / all; of at least 10", minute),
+        ColumnSpec("errors.ratio", number, "ratio", "failed server spans / all; of at least 10", minute),
         ColumnSpec("completion.ratio", number, "ratio", "server spans that ended without an error / all", minute),
         ColumnSpec("latency.p50", duration, "", "half of the server spans took no longer", minute),
         ColumnSpec("latency.p90", duration, "", "90 % of the server spans took no longer", minute),
