@@ -1,6 +1,7 @@
 """The columns: what a condition can read, each a vector over all targets.
 
-A number cell is finite or unknown. Unknown is NaN, also for bool columns (1.0, 0.0, NaN); durations are seconds.
+A number cell is finite or unknown. Unknown is NaN, also for bool columns (1.0, 0.0, NaN); durations are seconds, and
+strings are the codes that `telemetry.words` gives them, so that every column is a vector of one kind.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     DURATION = "duration"
     BOOL = "bool"
+    STRING = "string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ColumnSpec:
     Attributes:
         name: `noun.measure`.
         kind: its type.
-        unit: `1`, `1/s`, `1/h`, `byte`, `byte/s`, `ratio` (0..1); empty for bool and duration.
+        unit: `1`, `1/s`, `1/h`, `byte`, `byte/s`, `ratio` (0..1); empty for the other kinds.
         meaning: one sentence, shown by help and docs.
         stale_after: seconds without a sample after which a cell is unknown: three windows of its source.
     """
