@@ -12,7 +12,7 @@ from audit.journal import JournalError
 from audit.stores.sqlite import SqliteStore
 from controller.clock import Clock
 from controller.compose import sources
-from controller.core.agents import PolicyAgent, people
+from controller.core.agents import PolicyAgent, people, together
 from controller.core.guards import GUARDS
 from controller.core.records import decode
 from controller.core.state import State, fold, load
@@ -61,10 +61,8 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
     policies.refresh(now)
     for loaded in policies.changes(now, state):
         state.apply(loaded)
-    proposals = [
-        *people(state, policies.by_hash(state)),
-        *PolicyAgent().propose(now, snapshot, policies.in_force(state), state),
-    ]
+    found = PolicyAgent().propose(now, snapshot, policies.in_force(state), state, settings.limits)
+    proposals = together(people(state, policies.by_hash(state)), found)
     rules = Rulebook(policies.by_hash(state), ACTIONS, GUARDS, settings.limits, **stop_flags(settings.state))
     unknown = tuple(name for name, column in snapshot.columns.items() if not column.known.any())
     return Look(now, snapshot, state, rules, proposals, policies.problems, trouble), unknown

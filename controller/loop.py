@@ -15,12 +15,12 @@ from actions.registry import ACTIONS
 from audit.journal import Claimed, Fenced, JournalError, OverBudget
 from controller.checkpoints import Checkpoints
 from controller.clock import Clock
-from controller.core.agents import PolicyAgent, people
+from controller.core.agents import PolicyAgent, people, together
 from controller.core.guards import GUARDS
 from controller.core.records import AnyRecord, Held, Intent, Key, Outcome
 from controller.core.state import State
 from controller.core.tick import tick
-from controller.core.wish import Limits, Proposal, Rulebook
+from controller.core.wish import Limits, Proposal, Proposals, Rulebook
 from controller.executor import Answer, Boundary, Committed, Executor, no_fault
 from controller.inbox import Refused, Waiting, statements
 from controller.instrumentation import Instruments
@@ -239,12 +239,10 @@ class Loop:
                 self._given.add(intent.number)
                 self._parts.executor.settle(Committed(intent, trail.epoch))
 
-    def _propose(self, now: float, snapshot: Snapshot) -> list[Proposal]:
-        state, policies = self._parts.trail.state, self._parts.policies
-        return [
-            *people(state, policies.by_hash(state)),
-            *self._agent.propose(now, snapshot, policies.in_force(state), state),
-        ]
+    def _propose(self, now: float, snapshot: Snapshot) -> Proposals:
+        state, policies, limits = self._parts.trail.state, self._parts.policies, self._parts.limits
+        found = self._agent.propose(now, snapshot, policies.in_force(state), state, limits)
+        return together(people(state, policies.by_hash(state)), found)
 
     def _rules(self) -> Rulebook:
         trail, limits = self._parts.trail, self._parts.limits

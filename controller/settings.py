@@ -147,6 +147,27 @@ class Keys(BaseModel):
     max_open_episodes: Annotated[int, Field(ge=1, le=10_000)] = _key(
         200, "open episodes per policy; more are counted, not opened", "more can neither be acted on nor read"
     )
+    storm_share: Annotated[int, Field(ge=1, le=90)] = _key(
+        30,
+        "percent of a namespace or platform that may be sick or unknown; above, nothing new starts there",
+        "so many at once have a common cause, which healing one by one does not reach",
+    )
+    storm_targets: Annotated[int, Field(ge=2, le=10_000)] = _key(
+        5, "fewer sick or unknown targets are no storm", "one of three is 33 %, and no storm"
+    )
+    storm_calm: Annotated[float, _Span(60.0, 86_400.0)] = _key(
+        600.0, "calm after which a storm is over", "longer than caches and connections take to warm up again"
+    )
+    own_failures: Annotated[int, Field(ge=2, le=5)] = _key(
+        3,
+        "of our last 5 actions, how many that did not help stop us until `auto ack own-storm`, or for `storm_calm`",
+        "who is wrong more often than right does not understand what is wrong",
+    )
+    turn_spacing: Annotated[float, _Span(3_600.0, 7 * 86_400.0)] = _key(
+        3_600.0,
+        "time before a field that went one way may go the other way again, doubled by each further pair of turns",
+        "at most two changes of direction in an hour",
+    )
     call_timeout: Annotated[float, _Span(0.1, 60.0)] = _key(
         5.0, "longest wait for one answer of a platform", "a local answer takes a millisecond; then it is unknown"
     )
@@ -221,8 +242,9 @@ class Settings(BaseSettings, Keys):
         from policies.policy import Mode  # noqa: PLC0415
 
         names = Limits.__dataclass_fields__
-        values = {name: getattr(self, name) for name in names if name != "mode_cap"}
-        return Limits(mode_cap=Mode[self.mode_cap.upper()], **values)
+        values = {name: getattr(self, name) for name in names}
+        values |= {"mode_cap": Mode[self.mode_cap.upper()], "storm_share": self.storm_share / 100}
+        return Limits(**values)
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
