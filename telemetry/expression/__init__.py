@@ -1,6 +1,6 @@
 """Conditions over columns: a typed subset of CEL, three-valued, evaluated on all targets at once."""
 
-from telemetry.expression.check import Derived
+from telemetry.expression.check import Derived, Length
 from telemetry.expression.condition import Condition, Truth, compile_condition
 from telemetry.expression.problem import ExpressionError, Problem
 from telemetry.expression.program import MAX_OPERATIONS_OF_A_SET, Program
@@ -11,6 +11,7 @@ __all__ = [
     "Condition",
     "Derived",
     "ExpressionError",
+    "Length",
     "Problem",
     "Program",
     "Truth",

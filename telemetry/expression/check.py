@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from telemetry.columns import ColumnSpec, Kind
 from telemetry.expression.hints import column_hint, function_hint
@@ -24,6 +24,10 @@ _TOO_LARGE = 10**300  # an int that float() can not take
 _OF_KIND = {Kind.NUMBER: Type.NUMBER, Kind.DURATION: Type.DURATION, Kind.BOOL: Type.BOOL, Kind.STRING: Type.STRING}
 
 
+class Length(float):
+    """A constant that is a duration, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Derived:
     """A signal: a name for an expression.
@@ -31,10 +35,12 @@ class Derived:
     Attributes:
         spec: what it means; its kind and unit are those of the expression.
         source: the expression, checked before.
+        constants: numbers that it names; those that are durations say so by their type.
     """
 
     spec: ColumnSpec
     source: str
+    constants: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,12 @@ class Vocabulary:
     Attributes:
         columns: by name.
         signals: by name; one that needs another comes after it.
+        constants: by name; like literals they have no unit of their own.
     """
 
     columns: Mapping[str, ColumnSpec]
     signals: Mapping[str, Derived] = field(default_factory=dict)
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     def specs(self) -> Mapping[str, ColumnSpec]:
         """What every name means."""
@@ -179,6 +187,9 @@ class _Checker:
     def _name(self, node: Syntax) -> tuple[Type | None, int]:
         name = str(node.value)
         spec = self._specs.get(name)
+        if name in self._words.constants:
+            value = self._words.constants[name]
+            return Type.DURATION if isinstance(value, Length) else Type.NUMBER, self.graph.number(value)
         if spec is None:
             return self._no_column(node, name)
         kind = _OF_KIND[spec.kind]
@@ -200,7 +211,9 @@ class _Checker:
     def _inline(self, name: str) -> int:
         """The place of a signal's expression: what two policies read through it is computed once."""
         if name not in self._inlined:
-            inner = _Checker(self._words.signals[name].source, self._words, self._specs, self.graph, self._inlined)
+            derived = self._words.signals[name]
+            words = replace(self._words, constants=derived.constants)
+            inner = _Checker(derived.source, words, self._specs, self.graph, self._inlined)
             inner.visit_all()
             self._inlined[name] = inner.places[-1]
         return self._inlined[name]

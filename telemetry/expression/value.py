@@ -46,7 +46,7 @@ def compile_value(derived: Derived, columns: Mapping[str, ColumnSpec], signals: 
     Raises:
         ExpressionError: with every problem and its place; also if it has another kind or unit than it says.
     """
-    checked = check(derived.source, Vocabulary(columns, signals), derived.spec)
+    checked = check(derived.source, Vocabulary(columns, signals, derived.constants), derived.spec)
     nodes, root = checked.nodes, checked.root
     names = frozenset(str(nodes[at].payload) for at in reachable(nodes, root) if nodes[at].op in READS)
     wants = {root: BOTH if nodes[root].op in BOOLS else VALUE}
