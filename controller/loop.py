@@ -1,12 +1,13 @@
 """The loop: the only writer. Each turn folds the news, decides, makes the decision durable, and only then acts."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -49,6 +50,7 @@ class Board:
     trouble: str
     epoch: int
     metrics: str = ""
+    received: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Parts:
     instruments: Instruments
     checkpoints: Checkpoints
     boundary: Boundary = no_fault
+    received: Callable[[float], Mapping[str, Any]] = lambda _now: {}
 
 
 class Loop:
@@ -167,7 +170,9 @@ class Loop:
             "",
             trail.epoch,
             parts.instruments.address,
+            parts.received(now),
         )
+        parts.processor.freeze(key.target for key in trail.state.episodes)
         self._show()
         if parts.checkpoints.write_if_due(now, trail):
             parts.boundary("checkpoint")
@@ -185,6 +190,7 @@ class Loop:
         unknown = int((~probes.known).sum()) if probes is not None else 0
         instruments.seen(parts.trail.epoch, len(state.episodes), unknown)
         instruments.samples(parts.processor.counts())
+        instruments.received(board.received.get("otlp", {}) if board else {})
 
     def _see(self, records: Sequence[AnyRecord]) -> None:
         for record in records:

@@ -70,7 +70,7 @@ def _loopback(text: str) -> str:
     except ValueError:
         loopback = False
     if not loopback:
-        raise InvalidError(f"{shown(host)} is no loopback address: metrics are served without authentication", hint)
+        raise InvalidError(f"{shown(host)} is no loopback address: it is served without authentication", hint)
     return text
 
 
@@ -187,6 +187,11 @@ class Keys(BaseModel):
         "address of /metrics, /healthz and /readyz, or off; port 0 takes a free one, `auto status` says which",
         "loopback, because it is not authenticated; any port, so that two loops never clash",
     )
+    otlp: Annotated[str, AfterValidator(_loopback)] = _key(
+        "127.0.0.1:4318",
+        "address at which OTLP over HTTP is received, or off; where the default is taken, the loop goes on without",
+        "where every SDK sends by itself; loopback, because senders are not authenticated",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _key(
         "info", "least severe line of the log that is written to stderr", "one line per record, none per tick"
     )
@@ -249,10 +254,19 @@ class Settings(BaseSettings, Keys):
     @property
     def metrics_address(self) -> tuple[str, int] | None:
         """Host and port to serve metrics at; None when off."""
-        if self.metrics == "off":
-            return None
-        host, _, port = self.metrics.rpartition(":")
-        return ("127.0.0.1" if host == "localhost" else host.strip("[]")), int(port)
+        return _address(self.metrics)
+
+    @property
+    def otlp_address(self) -> tuple[str, int] | None:
+        """Host and port to receive OTLP at; None when off."""
+        return _address(self.otlp)
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    return ("127.0.0.1" if host == "localhost" else host.strip("[]")), int(port)
 
 
 def load(flags: Mapping[str, Any] = MappingProxyType({}), config: Path | None = None) -> Settings:
@@ -304,7 +318,8 @@ def allowed(name: str) -> str:
     names = get_args(field.annotation)
     if all(isinstance(name, str) for name in names) and names:
         return ", ".join(names)
-    words = {"metrics": "off, or a loopback host:port", "verify_trail": "off, or five fields of cron"}
+    address = "off, or a loopback host:port"
+    words = {"metrics": address, "otlp": address, "verify_trail": "off, or five fields of cron"}
     return words.get(name, "a path")
 
 
@@ -346,7 +361,7 @@ def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
         return f"{name}: is no setting ({one_of(Keys.model_fields, name)})"
     label = FLAGS.get(name, "--" + name.replace("_", "-")) if name in flags else PREFIX + name.upper()
     error = detail.get("ctx", {}).get("error")
-    if isinstance(error, InvalidError) and name in ("metrics", "verify_trail"):
+    if isinstance(error, InvalidError) and name in ("metrics", "otlp", "verify_trail"):
         return f"{label}: {error} ({error.hint})"
     return f"{label}: {shown(detail['input'])} is not allowed ({_meant(name, detail['input'])})"
 

@@ -129,6 +129,11 @@ def _usual(spec: ColumnSpec) -> tuple[ColumnSpec, ...]:
 _MEASURED = {spec.name: spec for spec in (*_specs(), *_sent())}
 _SLOPE = ColumnSpec("memory.slope", Kind.NUMBER, "byte/s", "growth of memory.bytes over 15 minutes", 300.0)
 
+SENT = tuple(spec.name for spec in _sent())
+"""Columns that only what workloads send can fill."""
+USUAL = (_SLOPE.name, *(usual.name for name in BASELINED for usual in _usual(_MEASURED[name])))
+"""Columns that are learnt over minutes."""
+
 COLUMNS: Mapping[str, ColumnSpec] = {
     **_MEASURED,
     _SLOPE.name: _SLOPE,

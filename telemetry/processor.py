@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from telemetry.baselines import Baselines, Usual
 from telemetry.batch import Batch, Fate
 from telemetry.cells import Cells
-from telemetry.columns import BASELINED, COLUMNS, Bools, Column, ColumnSpec, Floats, Kind
+from telemetry.columns import BASELINED, COLUMNS, USUAL, Bools, Column, ColumnSpec, Floats, Kind
 from telemetry.inventory import Facts, Sample
 from telemetry.snapshot import Snapshot
 from telemetry.sources import Reading
@@ -23,10 +23,7 @@ from telemetry.traffic import Measured, Traffic, Unlisted
 _FUTURE = 5.0  # seconds that a sample may be ahead of the reading it came with
 _AGE = "telemetry.age"
 _SLOPED, _SLOPE = "memory.bytes", "memory.slope"
-_OWN = frozenset(
-    {_AGE, "replicas.desired", "replicas.ready", "replicas.min", "replicas.max", _SLOPE}
-    | {f"{name}_{kind}" for name in BASELINED for kind in ("baseline", "mad")}
-)
+_OWN = frozenset({_AGE, "replicas.desired", "replicas.ready", "replicas.min", "replicas.max", *USUAL})
 """Columns that no sample fills."""
 
 
@@ -66,6 +63,7 @@ class Processor:
         learnt = [columns[name] for name in BASELINED if name in columns]
         self._baselines = Baselines(learnt, _SLOPED if _SLOPE in columns else "")
         self._followed: tuple[Target, ...] = ()
+        self._unlisted: Sequence[Unlisted] = ()
 
     def ingest(self, reading: Reading) -> None:
         """Take what a source saw: the inventory first, then the samples that join it."""
@@ -86,11 +84,10 @@ class Processor:
             self._follow()
             return self._traffic.take(batch, now)
 
-    def seen(self, now: float) -> list[Unlisted]:
-        """Who sends telemetry and is listed by no platform: for people to read, never a target."""
-        with self._slow:
-            self._follow()
-            return self._traffic.seen(now)
+    @property
+    def unlisted(self) -> Sequence[Unlisted]:
+        """Who sends telemetry and is listed by no platform, at the last refresh: for people to read, never a target."""
+        return self._unlisted
 
     def freeze(self, targets: Iterable[Target]) -> None:
         """Learn nothing new of what is usual for these: something is wrong with them, or being done about them."""
@@ -106,6 +103,7 @@ class Processor:
             for measured in self._traffic.measure(now, facts):
                 with self._lock:
                     self._put_measured(measured)
+            self._unlisted = self._traffic.unlisted(now)
             if self._baselines.wants(now):
                 with self._lock:
                     targets, minute, frozen = self._targets, self._minute(now), self._frozen_rows()

@@ -122,7 +122,7 @@ class Traffic:
             yield from self._instances(rows, facts)
             yield from self._gauges(rows, now)
 
-    def seen(self, now: float) -> list[Unlisted]:
+    def unlisted(self, now: float) -> list[Unlisted]:
         """Services without a target that were heard of lately, by name."""
         group = self._unlisted
         over = [key for key in group.table if self._is_over(key, now)]

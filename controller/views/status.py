@@ -90,6 +90,9 @@ def target_row(target: Target, snapshot: Snapshot, state: State) -> dict[str, An
         "memory": cell(snapshot, target, "memory.ratio"),
         "restarts": cell(snapshot, target, "restarts.count"),
         "up_seconds": cell(snapshot, target, "up.duration"),
+        "requests_per_second": cell(snapshot, target, "requests.rate"),
+        "errors": cell(snapshot, target, "errors.ratio"),
+        "p99_seconds": cell(snapshot, target, "latency.p99"),
         "protected": facts.protected,
         "episodes": [
             {"id": e.id, "policy": e.key.policy, "state": phase(e), "detail": e.held_detail} for e in episodes
