@@ -11,6 +11,8 @@ class Reason(StrEnum):
     FROZEN = "Frozen"
     RECOVERING = "Recovering"
     WARMUP = "Warmup"
+    STORM = "Storm"
+    OWN_STORM = "OwnStorm"
     # mode
     MODE = "Mode"
     WINDOW = "Window"
@@ -22,6 +24,7 @@ class Reason(StrEnum):
     # ownership
     PROTECTED = "Protected"
     CLAIMED = "Claimed"
+    CONTESTED = "Contested"
     NO_MECHANISM = "NoMechanism"
     OUT_OF_SCOPE = "OutOfScope"
     NOTHING_TO_DO = "NothingToDo"
@@ -32,6 +35,7 @@ class Reason(StrEnum):
     CONCURRENCY = "Concurrency"
     UNAVAILABLE = "Unavailable"
     BACKOFF = "Backoff"
+    FLAPPING = "Flapping"
     ATTEMPTS_EXHAUSTED = "AttemptsExhausted"
     # human
     NEEDS_APPROVAL = "NeedsApproval"

@@ -1,9 +1,10 @@
 """A look without a loop: reads everything once, changes nothing, takes no epoch."""
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from audit.journal import JournalError
 from audit.stores.sqlite import SqliteStore
 from controller.clock import Clock
 from controller.compose import sources
-from controller.core.agents import PolicyAgent, people
+from controller.core.agents import PolicyAgent, people, together
 from controller.core.guards import GUARDS
 from controller.core.records import decode
 from controller.core.state import State, fold, load
@@ -20,8 +21,12 @@ from controller.core.wish import Proposal, Rulebook
 from controller.loop import stop_flags
 from controller.policyset import PolicySet
 from controller.settings import STORE, Settings
+from telemetry.columns import SENT, USUAL
 from telemetry.processor import Processor
 from telemetry.snapshot import Snapshot
+
+_NEEDS_A_LOOP = frozenset({*SENT, *USUAL, "telemetry.age"})
+"""Columns that are known only to whoever listened or looked for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Look:
     Attributes:
         epoch: 0, for nobody leads here.
         metrics: empty, for nothing is served.
+        received: empty, for nobody listens.
     """
 
     now: float
@@ -42,10 +48,11 @@ class Look:
     trouble: str
     epoch: int = 0
     metrics: str = ""
+    received: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
-    """Look once; also returns the columns that are unknown for every target, by name.
+    """Look once; also returns the columns that are unknown for every target, by name: of those one look could know.
 
     A condition that must hold for some time can not be seen in one look, so its policy proposes nothing here.
     """
@@ -61,15 +68,13 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
     policies.refresh(now)
     for loaded in policies.changes(now, state):
         state.apply(loaded)
-    proposals = [
-        *people(state, policies.by_hash(state)),
-        *PolicyAgent().propose(now, snapshot, policies.in_force(state), state),
-    ]
+    found = PolicyAgent().propose(now, snapshot, policies.in_force(state), state, settings.limits)
+    proposals = together(people(state, policies.by_hash(state)), found)
     stops = stop_flags(settings.state)
     rules = Rulebook(
         policies.by_hash(state), ACTIONS, GUARDS, settings.limits, paused=stops["paused"], frozen=stops["frozen"]
     )
-    unknown = tuple(name for name, column in snapshot.columns.items() if not column.known.any())
+    unknown = tuple(n for n, c in snapshot.columns.items() if n not in _NEEDS_A_LOOP and not c.known.any())
     return Look(now, snapshot, state, rules, proposals, policies.problems, trouble), unknown
 
 

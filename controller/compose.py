@@ -3,10 +3,11 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from actions.platforms import Platform
 from actions.platforms.dry_run import DryRun
@@ -23,11 +24,13 @@ from controller.policyset import PolicySet
 from controller.schedule import Schedule
 from controller.settings import STORE, Settings
 from controller.trail import Trail
+from controller.views.words import instant
 from controller.watcher import Watcher
 from telemetry.processor import Processor
 from telemetry.sources import Source
 from telemetry.sources.host import HostSource
 from telemetry.sources.supervisor import SupervisorSource
+from telemetry.traffic import Unlisted
 
 
 def sources(state_dir: Path, timeout: float) -> list[Source]:
@@ -59,6 +62,7 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         instruments = Instruments(settings.interval)
         if settings.metrics_address:
             stack.enter_context(contextlib.closing(HealthServer(settings.metrics_address, instruments)))
+        receive = _receiver(settings, processor, clock, stack)
         loop = Loop(
             Parts(
                 state_dir=settings.state,
@@ -71,6 +75,7 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
                 instruments=instruments,
                 checkpoints=checkpoints,
                 boundary=boundary,
+                received=receive,
             )
         )
         stack.callback(loop.finish)
@@ -101,6 +106,43 @@ def _take_the_lead(settings: Settings, state_dir: Path, stack: ExitStack) -> tup
     trail.lead(clock.now(), holder())
     stack.callback(_last_checkpoint, checkpoints, clock, trail)
     return clock, trail, checkpoints
+
+
+def _receiver(
+    settings: Settings, processor: Processor, clock: Clock, stack: ExitStack
+) -> Callable[[float], Mapping[str, Any]]:
+    """Receive OTLP until the stack ends; returns what people are shown of it, by the time.
+
+    Where nobody named an address and the usual one is taken, healing goes on without, and says so.
+
+    Raises:
+        OSError: the address that was asked for is taken.
+    """
+    why = ""
+    if settings.otlp_address is not None:
+        from telemetry.sources.otlp.receiver import Receiver  # noqa: PLC0415 - protobuf and h11 only for who listens
+
+        try:
+            receiver = Receiver(settings.otlp_address, processor.take, clock.now)
+        except OSError as error:
+            if settings.origin("otlp") != "default":
+                raise
+            why = str(error.strerror)
+        else:
+            stack.callback(receiver.close)
+            return lambda now: {"otlp": receiver.view(now), "unlisted": [*map(_shown, processor.unlisted)]}
+    return lambda _now: {"otlp": {"why": why}, "unlisted": []}
+
+
+def _shown(service: Unlisted) -> Mapping[str, Any]:
+    return {
+        "namespace": service.namespace,
+        "name": service.name,
+        "heard": instant(service.heard),
+        "requests_per_second": service.rate,
+        "errors": service.errors,
+        "p99_seconds": service.p99,
+    }
 
 
 def _copy_of_trail(state_dir: Path, copy: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actions.reason import Reason
-from controller.core.records import AnyRecord, Loaded, Request, Said, Verb
+from controller.core.records import OWN_STORM, AnyRecord, Loaded, Request, Said, Verb
 from controller.core.state import Episode, State
 from controller.views import find
 from policies.policy import compile_policy
@@ -60,6 +60,10 @@ def statements(ask: Ask, now: float, state: State, snapshot: Snapshot) -> list[A
     if ask.verb is Verb.ACT:
         return _act(ask, now, state, snapshot)
     said = Said(now, ask.who, ask.verb, ask.why, ask.about)
+    if ask.verb is Verb.ACK and ask.about == OWN_STORM:
+        if OWN_STORM not in state.storms:
+            raise Refused("there is no storm of our own actions")
+        return [said]
     if ask.verb in _NEED_EPISODE:
         episode = state.by_id(ask.about)
         if episode is None:

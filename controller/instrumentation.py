@@ -82,6 +82,7 @@ class Instruments:
         self._ready = False
         self._why_not = "starting"
         self._counted: dict[str, int] = {}
+        self._received: dict[tuple[str, str, str], int] = {}
         self._make_counters()
         self._make_gauges()
 
@@ -101,6 +102,8 @@ class Instruments:
         self._closed = self._counter("episodes_closed", "episodes that ended", "result")
         self._accepted = self._counter("samples_accepted", "samples that joined a target")
         self._refused = self._counter("samples_refused", "samples that were not taken", "reason")
+        self._items = self._counter("otlp_items", "telemetry items received, by what became of them", "item", "fate")
+        self._requests = self._counter("otlp_requests", "OTLP requests, and connections cut, by outcome", "outcome")
         self._trouble = self._counter("trouble", "ticks that failed: the store's errors by name, or others", "kind")
         self._limits = self._counter("limit_refused", "requests and input refused by a limit", "limit")
 
@@ -182,6 +185,20 @@ class Instruments:
             new = total - self._counted.get(name, 0)
             (self._accepted if name == "accepted" else self._refused.labels(name)).inc(new)
         self._counted = dict(totals)
+
+    def received(self, otlp: Mapping[str, Any]) -> None:
+        """Count what came by OTLP: received is the sum over all fates.
+
+        Args:
+            otlp: totals since the start, as the receiver's view shows them; empty if nothing is received.
+        """
+        totals = {("requests", "", name): total for name, total in otlp.get("requests", {}).items()}
+        for item, fates in otlp.get("items", {}).items():
+            totals |= {("items", item, fate): total for fate, total in fates.items()}
+        for (kind, item, name), total in totals.items():
+            counter = self._requests.labels(name) if kind == "requests" else self._items.labels(item, name)
+            counter.inc(total - self._received.get((kind, item, name), 0))
+        self._received = totals
 
     def verified(self, *, ok: bool) -> None:
         """The whole trail was verified."""

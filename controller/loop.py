@@ -1,12 +1,13 @@
 """The loop: the only writer. Each turn folds the news, decides, makes the decision durable, and only then acts."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -15,12 +16,12 @@ from actions.registry import ACTIONS
 from audit.journal import Claimed, Fenced, JournalError, OverBudget
 from controller.checkpoints import Checkpoints
 from controller.clock import Clock
-from controller.core.agents import PolicyAgent, people
+from controller.core.agents import PolicyAgent, people, together
 from controller.core.guards import GUARDS
 from controller.core.records import AnyRecord, Held, Intent, Key, Outcome, Said
 from controller.core.state import State
 from controller.core.tick import tick
-from controller.core.wish import Limits, Proposal, Rulebook
+from controller.core.wish import Limits, Proposal, Proposals, Rulebook
 from controller.executor import Answer, Boundary, Committed, Executor, no_fault
 from controller.inbox import Refused, Waiting, statements
 from controller.instrumentation import Instruments
@@ -49,6 +50,7 @@ class Board:
     trouble: str
     epoch: int
     metrics: str = ""
+    received: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Parts:
     instruments: Instruments
     checkpoints: Checkpoints
     boundary: Boundary = no_fault
+    received: Callable[[float], Mapping[str, Any]] = lambda _now: {}
 
 
 class Loop:
@@ -168,7 +171,9 @@ class Loop:
             "",
             trail.epoch,
             parts.instruments.address,
+            parts.received(now),
         )
+        parts.processor.freeze(key.target for key in trail.state.episodes)
         self._show()
         if parts.checkpoints.write_if_due(now, trail):
             parts.boundary("checkpoint")
@@ -186,6 +191,7 @@ class Loop:
         unknown = int((~probes.known).sum()) if probes is not None else 0
         instruments.seen(parts.trail.epoch, len(state.episodes), unknown)
         instruments.samples(parts.processor.counts())
+        instruments.received(board.received.get("otlp", {}) if board else {})
 
     def _see(self, records: Sequence[AnyRecord]) -> None:
         for record in records:
@@ -242,12 +248,10 @@ class Loop:
                 self._given.add(intent.number)
                 self._parts.executor.settle(Committed(intent, trail.epoch))
 
-    def _propose(self, now: float, snapshot: Snapshot) -> list[Proposal]:
-        state, policies = self._parts.trail.state, self._parts.policies
-        return [
-            *people(state, policies.by_hash(state)),
-            *self._agent.propose(now, snapshot, policies.in_force(state), state),
-        ]
+    def _propose(self, now: float, snapshot: Snapshot) -> Proposals:
+        state, policies, limits = self._parts.trail.state, self._parts.policies, self._parts.limits
+        found = self._agent.propose(now, snapshot, policies.in_force(state), state, limits)
+        return together(people(state, policies.by_hash(state)), found)
 
     def _rules(self) -> Rulebook:
         trail = self._parts.trail

@@ -70,7 +70,7 @@ def _loopback(text: str) -> str:
     except ValueError:
         loopback = False
     if not loopback:
-        raise InvalidError(f"{shown(host)} is no loopback address: metrics are served without authentication", hint)
+        raise InvalidError(f"{shown(host)} is no loopback address: it is served without authentication", hint)
     return text
 
 
@@ -147,6 +147,27 @@ class Keys(BaseModel):
     max_open_episodes: Annotated[int, Field(ge=1, le=10_000)] = _key(
         200, "open episodes per policy; more are counted, not opened", "more can neither be acted on nor read"
     )
+    storm_share: Annotated[int, Field(ge=1, le=90)] = _key(
+        30,
+        "percent of a namespace or platform that may be sick or unknown; above, nothing new starts there",
+        "so many at once have a common cause, which healing one by one does not reach",
+    )
+    storm_targets: Annotated[int, Field(ge=2, le=10_000)] = _key(
+        5, "fewer sick or unknown targets are no storm", "one of three is 33 %, and no storm"
+    )
+    storm_calm: Annotated[float, _Span(60.0, 86_400.0)] = _key(
+        600.0, "calm after which a storm is over", "longer than caches and connections take to warm up again"
+    )
+    own_failures: Annotated[int, Field(ge=2, le=5)] = _key(
+        3,
+        "of our last 5 actions, how many that did not help stop us until `auto ack own-storm`, or for `storm_calm`",
+        "who is wrong more often than right does not understand what is wrong",
+    )
+    turn_spacing: Annotated[float, _Span(3_600.0, 7 * 86_400.0)] = _key(
+        3_600.0,
+        "time before a field that went one way may go the other way again, doubled by each further pair of turns",
+        "at most two changes of direction in an hour",
+    )
     call_timeout: Annotated[float, _Span(0.1, 60.0)] = _key(
         5.0, "longest wait for one answer of a platform", "a local answer takes a millisecond; then it is unknown"
     )
@@ -165,6 +186,11 @@ class Keys(BaseModel):
         "127.0.0.1:0",
         "address of /metrics, /healthz and /readyz, or off; port 0 takes a free one, `auto status` says which",
         "loopback, because it is not authenticated; any port, so that two loops never clash",
+    )
+    otlp: Annotated[str, AfterValidator(_loopback)] = _key(
+        "127.0.0.1:4318",
+        "address at which OTLP over HTTP is received, or off; where the default is taken, the loop goes on without",
+        "where every SDK sends by itself; loopback, because senders are not authenticated",
     )
     log_level: Literal["debug", "info", "warning", "error"] = _key(
         "info", "least severe line of the log that is written to stderr", "one line per record, none per tick"
@@ -221,16 +247,26 @@ class Settings(BaseSettings, Keys):
         from policies.policy import Mode  # noqa: PLC0415
 
         names = Limits.__dataclass_fields__
-        values = {name: getattr(self, name) for name in names if name != "mode_cap"}
-        return Limits(mode_cap=Mode[self.mode_cap.upper()], **values)
+        values = {name: getattr(self, name) for name in names}
+        values |= {"mode_cap": Mode[self.mode_cap.upper()], "storm_share": self.storm_share / 100}
+        return Limits(**values)
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
         """Host and port to serve metrics at; None when off."""
-        if self.metrics == "off":
-            return None
-        host, _, port = self.metrics.rpartition(":")
-        return ("127.0.0.1" if host == "localhost" else host.strip("[]")), int(port)
+        return _address(self.metrics)
+
+    @property
+    def otlp_address(self) -> tuple[str, int] | None:
+        """Host and port to receive OTLP at; None when off."""
+        return _address(self.otlp)
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    return ("127.0.0.1" if host == "localhost" else host.strip("[]")), int(port)
 
 
 def load(flags: Mapping[str, Any] = MappingProxyType({}), config: Path | None = None) -> Settings:
@@ -282,7 +318,8 @@ def allowed(name: str) -> str:
     names = get_args(field.annotation)
     if all(isinstance(name, str) for name in names) and names:
         return ", ".join(names)
-    words = {"metrics": "off, or a loopback host:port", "verify_trail": "off, or five fields of cron"}
+    address = "off, or a loopback host:port"
+    words = {"metrics": address, "otlp": address, "verify_trail": "off, or five fields of cron"}
     return words.get(name, "a path")
 
 
@@ -324,7 +361,7 @@ def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
         return f"{name}: is no setting ({one_of(Keys.model_fields, name)})"
     label = FLAGS.get(name, "--" + name.replace("_", "-")) if name in flags else PREFIX + name.upper()
     error = detail.get("ctx", {}).get("error")
-    if isinstance(error, InvalidError) and name in ("metrics", "verify_trail"):
+    if isinstance(error, InvalidError) and name in ("metrics", "otlp", "verify_trail"):
         return f"{label}: {error} ({error.hint})"
     return f"{label}: {shown(detail['input'])} is not allowed ({_meant(name, detail['input'])})"
 

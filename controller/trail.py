@@ -7,7 +7,7 @@ import msgspec
 from audit.journal import Claim, Entry, JournalError, Saved, Store
 from audit.journal import Spend as StoreSpend
 from controller.core.ledger import ledger
-from controller.core.records import AnyRecord, Crowded, Intent, Key, Led, Loaded, Said, Step, decode, encode
+from controller.core.records import AnyRecord, Crowded, Intent, Key, Led, Loaded, Said, Step, Storm, decode, encode
 from controller.core.state import State, load
 from controller.executor import Committed
 from policies.policy import Policy
@@ -92,6 +92,8 @@ def subject(record: AnyRecord) -> str:
             return record.about or (record.request.target.ref if record.request else "")
         case Loaded() | Crowded():
             return record.policy
+        case Storm():
+            return record.group
         case Led():
             return f"epoch {record.epoch}"
         case _:

@@ -17,9 +17,10 @@ class Watcher:
         self._thread = Thread(target=self._run, name="ingest", daemon=True)
 
     def read_once(self) -> None:
-        """Read every source now."""
+        """Read every source now, and measure what workloads sent."""
         for source in self._sources:
             self._processor.ingest(source.read(self._clock.now()))
+        self._processor.refresh(self._clock.now())
 
     def start(self) -> None:
         """Begin reading."""

@@ -1,18 +1,35 @@
-"""Where a policy's condition holds, since when, and how surely: one pass of vectors over the selected targets."""
+"""Where a policy's condition holds, since when, and how surely: one pass of vectors over the selected targets.
+
+A mass failure must cost no more than a calm tick: what is found stays in arrays, and only what the caller picks
+becomes objects.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from policies.holds import Holds, Planes, Rows, Selection, Streaks, advance, selected
+from policies.holds import Holds, Planes, Streaks, advance, no_streaks
 from policies.policy import Policy
+from policies.selection import Catalog, Rows, Selection, selected
 from telemetry.columns import Bools, Column, Floats
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
 
-__all__ = ["Finding", "Holds", "Selection", "evaluate", "selected", "until_verdict"]
+__all__ = [
+    "Catalog",
+    "Finding",
+    "Findings",
+    "Holds",
+    "Selection",
+    "Support",
+    "evaluate",
+    "search",
+    "selected",
+    "until_verdict",
+    "when_verdict",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +58,66 @@ class Finding:
     values: tuple[tuple[str, float], ...]
 
 
-def evaluate(policy: Policy, snapshot: Snapshot, holds: Holds, now: float) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What findings rest on, as arrays; the fields mean what those of `Finding` mean."""
+
+    ticks_true: Floats
+    ticks_total: Floats
+    margin: Floats
+    coverage_known: Floats
+    freshness: Floats
+    samples: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one policy found at one tick, as arrays.
+
+    Attributes:
+        rows: of the snapshot, ascending: the condition holds for as long as the policy asks.
+        begun: rows for which it has begun to hold, whether or not for long enough.
+    """
+
+    policy: Policy
+    snapshot: Snapshot
+    rows: Rows
+    begun: Rows
+    _streaks: Streaks
+
+    def support(self, rows: Rows) -> Support:
+        """What the findings at these rows rest on."""
+        streaks, here = self._at(rows)
+        rests = _support(self.policy, *_read(self.policy, here))
+        true, total = (ticks.astype(np.float64) for ticks in streaks.ticks)
+        return Support(true, total, self._margin(here), *rests)
+
+    def build(self, rows: Rows) -> tuple[Finding, ...]:
+        """The findings at these rows, as objects."""
+        if not len(rows):
+            return ()
+        streaks, here = self._at(rows)
+        columns, known = _read(self.policy, here)
+        parts = (streaks.since, streaks.ticks_true.astype(int), streaks.ticks_total.astype(int), self._margin(here))
+        numbers: Iterator[tuple[float, int, int, float, float, float, float]]
+        numbers = zip(*(part.tolist() for part in (*parts, *_support(self.policy, columns, known))), strict=True)
+        return tuple(
+            Finding(self.snapshot.targets[row], since, true, total, far, coverage, freshness, samples, values)
+            for row, (since, true, total, far, coverage, freshness, samples), values in zip(
+                rows.tolist(), numbers, _values(columns, known), strict=True
+            )
+        )
+
+    def _at(self, rows: Rows) -> tuple[Streaks, Mapping[str, Column]]:
+        place = np.searchsorted(self._streaks.rows, rows)
+        return self._streaks.take(place), _columns(self.snapshot, rows, self.policy.when.columns)
+
+    def _margin(self, here: Mapping[str, Column]) -> Floats:
+        when = self.policy.when
+        return np.where(when.evaluate(here).true, when.margin(here), 0.0)
+
+
+def search(policy: Policy, snapshot: Snapshot, holds: Holds, now: float, catalog: Catalog | None = None) -> Findings:
     """Advance the streaks of one policy by one tick.
 
     Args:
@@ -49,20 +125,36 @@ def evaluate(policy: Policy, snapshot: Snapshot, holds: Holds, now: float) -> tu
         snapshot: what is true now.
         holds: the policy's memory; changed.
         now: epoch seconds, not before that of the last call.
-
-    Returns:
-        One finding for each target for which the condition holds for as long as the policy asks, by row.
+        catalog: of the snapshot, where several policies share it.
     """
     gap = holds.tick(now)
-    rows = holds.choose(policy, snapshot)
-    columns = _columns(snapshot, rows, policy.when.columns | policy.until.columns)
+    selection = (catalog or Catalog(snapshot)).select(policy)
+    holds.choose(selection, snapshot)
+    names = policy.when.columns | policy.until.columns
+    columns = snapshot.columns if selection.places is None else _columns(snapshot, selection.rows, names)
     when = policy.when.evaluate(columns)
     if not len(holds.streaks.rows) and not when.true.any():
-        return ()
+        none = no_streaks()
+        return Findings(policy, snapshot, none.rows, none.rows, none)
     until = policy.until.evaluate(columns)
     planes = Planes(when.true, when.false, until.true, until.false)
-    holds.streaks, found = advance(holds.streaks, rows, planes, (now, gap, policy.delay))
-    return _findings(policy, snapshot, holds.streaks.take(found))
+    holds.streaks, found = advance(holds.streaks, selection, planes, (now, gap, policy.delay))
+    rows = holds.streaks.rows
+    return Findings(policy, snapshot, rows if found.all() else rows[found], rows, holds.streaks)
+
+
+def evaluate(policy: Policy, snapshot: Snapshot, holds: Holds, now: float) -> tuple[Finding, ...]:
+    """As `search`, with one finding for each target for which the condition holds for as long as the policy asks."""
+    found = search(policy, snapshot, holds, now)
+    return found.build(found.rows)
+
+
+def when_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict:
+    """Whether the policy's `when` holds now for a target; unknown for one that the snapshot does not have."""
+    row = snapshot.rows.get(target)
+    if row is None:
+        return Verdict.UNKNOWN
+    return policy.when.evaluate(_columns(snapshot, np.array([row]), policy.when.columns)).at(0)
 
 
 def until_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict:
@@ -75,30 +167,16 @@ def until_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict
 
 def _columns(snapshot: Snapshot, rows: Rows, names: frozenset[str]) -> Mapping[str, Column]:
     """These columns at these rows; at least one, because rows are counted on it."""
-    if len(rows) == len(snapshot.targets):
-        return snapshot.columns
     asked = [name for name in names if name in snapshot.columns] or list(snapshot.columns)[:1]
     columns = ((name, snapshot.columns[name]) for name in asked)
     return {name: Column(c.spec, c.values[rows], c.age[rows], c.count[rows]) for name, c in columns}
 
 
-def _findings(policy: Policy, snapshot: Snapshot, found: Streaks) -> tuple[Finding, ...]:
-    """What a finding rests on, read at its row only."""
-    if not len(found.rows):
-        return ()
-    here = _columns(snapshot, found.rows, policy.when.columns)
-    margin = np.where(policy.when.evaluate(here).true, policy.when.margin(here), 0.0)
-    streaks = (found.since, found.ticks_true.astype(int), found.ticks_total.astype(int), margin)
+def _read(policy: Policy, here: Mapping[str, Column]) -> tuple[list[Column], Bools]:
+    """The columns of `when`, by name, and which of their cells are known; what the snapshot lacks is left out."""
     columns = [here[name] for name in sorted(policy.when.columns) if name in here]
-    known = np.array([column.known for column in columns]).reshape(len(columns), len(found.rows))
-    numbers: Iterator[tuple[float, int, int, float, float, float, float]]
-    numbers = zip(*(part.tolist() for part in (*streaks, *_support(policy, columns, known))), strict=True)
-    return tuple(
-        Finding(snapshot.targets[row], since, true, total, far, coverage, freshness, samples, values)
-        for row, (since, true, total, far, coverage, freshness, samples), values in zip(
-            found.rows.tolist(), numbers, _values(columns, known), strict=True
-        )
-    )
+    rows = next((len(column.values) for column in here.values()), 0)
+    return columns, np.array([column.known for column in columns]).reshape(len(columns), rows)
 
 
 def _support(policy: Policy, columns: list[Column], known: Bools) -> tuple[Floats, Floats, Floats]:

@@ -7,7 +7,6 @@ very tick: `when` surely true or `until` surely false. Unknown keeps a streak an
 """
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, NamedTuple
@@ -15,31 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.policy import Policy
+from policies.selection import Rows, Selection
 from telemetry.columns import Bools, Floats
-from telemetry.inventory import Facts
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 
-Rows = NDArray[np.intp]
+Counts = NDArray[np.float32]
+"""Ticks, exact up to 16 million: half a year of seconds; beyond that a share changes no more."""
 
 GAP_TICKS = 2.5
 """Ticks without evidence after which a streak ends: two, and room for jitter. A longer gap could hide a recovery."""
 LEAST_GAP = 2.5
 """Seconds that the gap has at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The targets that a policy is about.
-
-    Attributes:
-        rows: of the snapshot; none if refused.
-        refused: why the selection is not used at all; empty if it is.
-    """
-
-    rows: Rows
-    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +36,27 @@ class Streaks:
     since: Floats
     seen: Floats
     active: Bools
-    ticks_true: Floats
-    ticks_total: Floats
+    ticks_true: Counts
+    ticks_total: Counts
 
     def parts(self) -> tuple[NDArray[Any], ...]:
         """The arrays, in the order of the fields."""
         return (self.rows, self.since, self.seen, self.active, self.ticks_true, self.ticks_total)
+
+    @property
+    def ticks(self) -> tuple[Counts, Counts]:
+        """Those at which `when` was surely true, and all."""
+        return self.ticks_true, self.ticks_total
 
     def take(self, chosen: NDArray[np.intp] | Bools) -> "Streaks":
         """Those at these places."""
         return Streaks(*(part[chosen] for part in self.parts()))
 
 
-def _no_streaks() -> Streaks:
-    none = np.empty(0)
-    return Streaks(none.astype(np.intp), none, none, none.astype(np.bool_), none, none)
+def no_streaks() -> Streaks:
+    """None at all."""
+    none, counts = np.empty(0), np.empty(0, np.float32)
+    return Streaks(none.astype(np.intp), none, none, none.astype(np.bool_), counts, counts)
 
 
 @dataclass(slots=True)
@@ -73,9 +65,8 @@ class Holds:
 
     at: float = -np.inf
     targets: tuple[Target, ...] = ()
-    facts: Mapping[Target, Facts] | None = None
     selection: Selection | None = None
-    streaks: Streaks = field(default_factory=_no_streaks)
+    streaks: Streaks = field(default_factory=no_streaks)
     ticks: deque[float] = field(default_factory=lambda: deque(maxlen=9))
 
     def tick(self, now: float) -> float:
@@ -89,28 +80,17 @@ class Holds:
         self.at = now
         return gap
 
-    def choose(self, policy: Policy, snapshot: Snapshot) -> Rows:
-        """The selected rows, from memory if nothing changed that they depend on; streaks follow their targets."""
+    def choose(self, selection: Selection, snapshot: Snapshot) -> None:
+        """Go by this selection; streaks follow their targets, and end with their selection."""
         if self.targets is not snapshot.targets and self.targets != snapshot.targets:
             moved = (snapshot.rows.get(self.targets[row], -1) for row in self.streaks.rows.tolist())
             rows = np.fromiter(moved, np.intp, len(self.streaks.rows))
             streaks = replace(self.streaks, rows=rows).take(rows >= 0)
-            self.streaks = streaks.take(np.argsort(streaks.rows))
-            self.selection = None
-        if self.selection is None or (policy.selector.labels and self.facts is not snapshot.facts):
-            self.selection = selected(policy, snapshot)
-        self.targets, self.facts = snapshot.targets, snapshot.facts
-        return self.selection.rows
-
-
-def selected(policy: Policy, snapshot: Snapshot) -> Selection:
-    """The rows of the targets that the policy is about; none at all if they are more than it allows."""
-    facts = snapshot.facts
-    rows = [row for row, target in enumerate(snapshot.targets) if policy.selects(target, facts[target])]
-    if len(rows) > policy.selector.max:
-        nothing = np.empty(0, np.intp)
-        return Selection(nothing, f"selects {len(rows)} targets, targets.max allows {policy.selector.max}")
-    return Selection(np.array(rows, np.intp))
+            self.streaks, self.selection = streaks.take(np.argsort(streaks.rows)), None
+        if self.selection is not selection:
+            place = selection.place(self.streaks.rows)
+            self.streaks = self.streaks.take(place >= 0)
+        self.targets, self.selection = snapshot.targets, selection
 
 
 class Planes(NamedTuple):
@@ -126,22 +106,23 @@ class Planes(NamedTuple):
         return Planes(*(plane[places] for plane in self))
 
 
-def advance(old: Streaks, rows: Rows, planes: Planes, times: tuple[float, float, float]) -> tuple[Streaks, Bools]:
+def advance(
+    old: Streaks, selection: Selection, planes: Planes, times: tuple[float, float, float]
+) -> tuple[Streaks, Bools]:
     """The streaks after this tick, and which of them are findings.
 
     Args:
-        old: the streaks before.
-        rows: selected rows, in ascending order.
-        planes: over `rows`.
+        old: the streaks before, all of selected rows.
+        selection: the selected rows.
+        planes: over its rows.
         times: now, gap, delay.
     """
     now, gap, delay = times
-    place = np.searchsorted(rows, old.rows)
-    chosen = np.isin(old.rows, rows, assume_unique=True)
-    old, place = old.take(chosen), place[chosen]
-    at = planes.at(place)
+    place = selection.place(old.rows)
+    at = planes if len(place) == len(selection.rows) else planes.at(place)  # where every row has one, they are in order
     alive = (now - old.seen <= gap) & ~at.until & ~(at.not_when & ~old.active)
-    old, place, at = old.take(alive), place[alive], at.at(np.flatnonzero(alive))
+    if not alive.all():
+        old, place, at = old.take(alive), place[alive], at.at(np.flatnonzero(alive))
     evidence = at.when | (old.active & at.not_until)
     going = Streaks(
         old.rows,
@@ -151,11 +132,14 @@ def advance(old: Streaks, rows: Rows, planes: Planes, times: tuple[float, float,
         old.ticks_true + at.when,
         old.ticks_total + 1,
     )
+    found = going.active & evidence
     starts = planes.when & ~planes.until
     starts[place] = False
-    new = _started(rows[starts], now, active=delay <= 0)
+    if not starts.any():
+        return going, found
+    new = _started(selection.rows[starts], now, active=delay <= 0)
     merged = Streaks(*(np.concatenate(pair) for pair in zip(going.parts(), new.parts(), strict=True)))
-    found = np.concatenate([going.active & evidence, new.active])
+    found = np.concatenate([found, new.active])
     order = np.argsort(merged.rows)
     return merged.take(order), found[order]
 
@@ -163,5 +147,5 @@ def advance(old: Streaks, rows: Rows, planes: Planes, times: tuple[float, float,
 def _started(rows: Rows, now: float, *, active: bool) -> Streaks:
     """Streaks that start at this tick."""
     count = len(rows)
-    then, one = np.full(count, now), np.ones(count)
+    then, one = np.full(count, now), np.ones(count, np.float32)
     return Streaks(rows, then, then, np.full(count, active), one, one)

@@ -1,6 +1,7 @@
 """The columns: what a condition can read, each a vector over all targets.
 
-A number cell is finite or unknown. Unknown is NaN, also for bool columns (1.0, 0.0, NaN); durations are seconds.
+A number cell is finite or unknown. Unknown is NaN, also for bool columns (1.0, 0.0, NaN); durations are seconds, and
+strings are the codes that `telemetry.words` gives them, so that every column is a vector of one kind.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     DURATION = "duration"
     BOOL = "bool"
+    STRING = "string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ColumnSpec:
     Attributes:
         name: `noun.measure`.
         kind: its type.
-        unit: `1`, `1/s`, `1/h`, `byte`, `byte/s`, `ratio` (0..1); empty for bool and duration.
+        unit: `1`, `1/s`, `1/h`, `byte`, `byte/s`, `ratio` (0..1); empty for the other kinds.
         meaning: one sentence, shown by help and docs.
         stale_after: seconds without a sample after which a cell is unknown: three windows of its source.
     """
@@ -85,9 +87,56 @@ def _specs() -> tuple[ColumnSpec, ...]:
         ColumnSpec("files.count", number, "1", "open files of the worst instance", host),
         ColumnSpec("files.ratio", number, "ratio", "open files / limit, worst instance", host),
         ColumnSpec("threads.count", number, "1", "threads of the worst instance", host),
-        ColumnSpec("telemetry.age", duration, "", "time since the last sample of this target", float("inf")),
+        ColumnSpec("telemetry.age", duration, "", "time since it last sent telemetry of its own", float("inf")),
     )
 
 
-COLUMNS: Mapping[str, ColumnSpec] = {spec.name: spec for spec in _specs()}
+def _sent() -> tuple[ColumnSpec, ...]:
+    """What only the workload itself can tell: measured over its last minute, unknown two minutes after it."""
+    number, duration, minute = Kind.NUMBER, Kind.DURATION, 120.0
+    return (
+        ColumnSpec("requests.rate", number, "1/s", "server spans per second", minute),
+        ColumnSpec("requests.count", number, "1", "server spans in the window", minute),
+        ColumnSpec("requests.volume", number, "1", "telemetry items of any kind in the window", minute),
+        ColumnSpec("errors.rate", number, "1/s", "server spans that ended in an error, per second", minute),
+        ColumnSpec("errors.ratio", number, "ratio", "failed server spans / all; of at least 10", minute),
+        ColumnSpec("completion.ratio", number, "ratio", "server spans that ended without an error / all", minute),
+        ColumnSpec("latency.p50", duration, "", "half of the server spans took no longer", minute),
+        ColumnSpec("latency.p90", duration, "", "90 % of the server spans took no longer", minute),
+        ColumnSpec("latency.p99", duration, "", "99 % of the server spans took no longer", minute),
+        ColumnSpec("latency.max", duration, "", "the longest server span", minute),
+        ColumnSpec("instances.silent", number, "ratio", "share of the ready instances that sent nothing", minute),
+        ColumnSpec("queue.depth", number, "1", "work that waits, worst instance", 180.0),
+        ColumnSpec("queue.limit", number, "1", "most work that can wait, worst instance", 180.0),
+    )
+
+
+BASELINED = (
+    *("requests.rate", "errors.rate", "errors.ratio", "latency.p50", "latency.p90", "latency.p99", "latency.max"),
+    *("queue.depth", "queue.limit", "cpu.ratio", "memory.ratio", "files.ratio", "threads.count", "files.count"),
+)
+"""Columns X of which X_baseline and X_mad tell what is usual."""
+
+
+def _usual(spec: ColumnSpec) -> tuple[ColumnSpec, ...]:
+    usual, hour = f"of {spec.name} over the last hour of minutes", 3600.0
+    return (
+        ColumnSpec(f"{spec.name}_baseline", spec.kind, spec.unit, f"median {usual}", hour),
+        ColumnSpec(f"{spec.name}_mad", spec.kind, spec.unit, f"median absolute deviation {usual}", hour),
+    )
+
+
+_MEASURED = {spec.name: spec for spec in (*_specs(), *_sent())}
+_SLOPE = ColumnSpec("memory.slope", Kind.NUMBER, "byte/s", "growth of memory.bytes over 15 minutes", 300.0)
+
+SENT = tuple(spec.name for spec in _sent())
+"""Columns that only what workloads send can fill."""
+USUAL = (_SLOPE.name, *(usual.name for name in BASELINED for usual in _usual(_MEASURED[name])))
+"""Columns that are learnt over minutes."""
+
+COLUMNS: Mapping[str, ColumnSpec] = {
+    **_MEASURED,
+    _SLOPE.name: _SLOPE,
+    **{usual.name: usual for name in BASELINED for usual in _usual(_MEASURED[name])},
+}
 """Every column this build can fill, by name."""

@@ -3,60 +3,45 @@
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from telemetry.columns import COLUMNS, Column, ColumnSpec, Floats, Kind
+from telemetry.baselines import Baselines, Usual
+from telemetry.batch import Batch, Fate
+from telemetry.cells import Cells
+from telemetry.columns import BASELINED, COLUMNS, USUAL, Bools, Column, ColumnSpec, Floats, Kind
 from telemetry.inventory import Facts, Sample
 from telemetry.snapshot import Snapshot
 from telemetry.sources import Reading
 from telemetry.target import Target
+from telemetry.traffic import Measured, Traffic, Unlisted
 
 _FUTURE = 5.0  # seconds that a sample may be ahead of the reading it came with
 _AGE = "telemetry.age"
-_OWN = frozenset({_AGE, "replicas.desired", "replicas.ready", "replicas.min", "replicas.max"})
-"""Columns that only the inventory fills."""
+_SLOPED, _SLOPE = "memory.bytes", "memory.slope"
+_OWN = frozenset({_AGE, "replicas.desired", "replicas.ready", "replicas.min", "replicas.max", *USUAL})
+"""Columns that no sample fills."""
 
 
 class Refused(StrEnum):
     """Why a sample was not taken."""
 
     UNMATCHED = "unmatched"  # no such target is in the inventory: telemetry adds none
-    COLUMN = "column"  # no such column, or one that only the processor fills
+    COLUMN = "column"  # no such column, or one that no sample fills
     VALUE = "value"  # not finite, or no bool in a bool column; or a senseless count
     TIME = "time"  # not finite, or from the future
     OLDER = "older"  # a newer one is there already
 
 
-class _Cells:
-    """Value, time and count by row of one column."""
-
-    __slots__ = ("at", "count", "values")
-
-    def __init__(self, rows: int) -> None:
-        self.values: Floats = np.full(rows, np.nan)
-        self.at: Floats = np.full(rows, -np.inf)
-        self.count: Floats = np.zeros(rows)
-
-    def moved(self, kept: list[tuple[int, int]], rows: int) -> "_Cells":
-        """The same cells in other rows: pairs of old and new row."""
-        cells = _Cells(rows)
-        if kept:
-            old, fresh = np.array(kept).T
-            for name in self.__slots__:
-                getattr(cells, name)[fresh] = getattr(self, name)[old]
-        return cells
-
-    def put(self, row: int, value: float, at: float, count: float) -> None:
-        """Overwrite one cell."""
-        self.values[row], self.at[row], self.count[row] = value, at, count
-
-
 class Processor:
-    """Joins samples to the inventory. Everything happens under one lock, and no call waits for anything else.
+    """Joins samples and what workloads send to the inventory.
+
+    Two locks: `snapshot` waits for short work only; what takes longer (batches, measuring, baselines) waits for its own
+    kind. Who needs both takes the long one first.
 
     Every sample is counted: received = accepted + all that were refused, by reason.
     """
@@ -68,10 +53,17 @@ class Processor:
         self._silent: dict[str, str] = {}
         self._targets: tuple[Target, ...] = ()
         self._rows: Mapping[Target, int] = {}
-        self._cells = {name: _Cells(0) for name in columns}
-        self._last: Floats = np.full(0, -np.inf)  # when the latest sample of each row was measured
+        self._cells = {name: Cells(0) for name in columns}
+        self._last: Floats = np.full(0, -np.inf)  # when each row last sent something of its own
         self._received = self._accepted = 0
         self._refused: Counter[Refused] = Counter()
+        self._frozen: frozenset[Target] = frozenset()
+        self._slow = threading.Lock()
+        self._traffic = Traffic()
+        learnt = [columns[name] for name in BASELINED if name in columns]
+        self._baselines = Baselines(learnt, _SLOPED if _SLOPE in columns else "")
+        self._followed: tuple[Target, ...] = ()
+        self._unlisted: Sequence[Unlisted] = ()
 
     def ingest(self, reading: Reading) -> None:
         """Take what a source saw: the inventory first, then the samples that join it."""
@@ -86,6 +78,42 @@ class Processor:
                 else:
                     self._refused[reason] += 1
 
+    def take(self, batch: Batch, now: float) -> Counter[Fate]:
+        """Take what a workload sent; says what became of its items."""
+        with self._slow:
+            self._follow()
+            return self._traffic.take(batch, now)
+
+    @property
+    def unlisted(self) -> Sequence[Unlisted]:
+        """Who sends telemetry and is listed by no platform, at the last refresh: for people to read, never a target."""
+        return self._unlisted
+
+    def freeze(self, targets: Iterable[Target]) -> None:
+        """Learn nothing new of what is usual for these: something is wrong with them, or being done about them."""
+        with self._lock:
+            self._frozen = frozenset(targets)
+
+    def refresh(self, now: float) -> None:
+        """Measure what came in since the last time, and each minute learn what is usual. Once a second or so."""
+        with self._slow:
+            self._follow()
+            with self._lock:
+                facts = {target: known for each in self._facts.values() for target, known in each.items()}
+            for measured in self._traffic.measure(now, facts):
+                with self._lock:
+                    self._put_measured(measured)
+            self._unlisted = self._traffic.unlisted(now)
+            if self._baselines.wants(now):
+                with self._lock:
+                    targets, minute, frozen = self._targets, self._minute(now), self._frozen_rows()
+                self._baselines.follow(targets)
+                self._baselines.record(now, targets, minute, frozen)
+            usual = self._baselines.learn(self._followed)
+            if usual is not None:
+                with self._lock:
+                    self._put_usual(usual, now)
+
     def snapshot(self, now: float) -> Snapshot:
         """Everything as it is at `now`; later readings change nothing in it."""
         with self._lock:
@@ -98,6 +126,50 @@ class Processor:
         with self._lock:
             refused = {reason.value: self._refused[reason] for reason in Refused}
             return {"received": self._received, "accepted": self._accepted} | refused
+
+    def _follow(self) -> None:
+        """Let the traffic know which targets there are. The slow lock is held."""
+        with self._lock:
+            targets = self._targets
+        if targets is not self._followed:
+            self._followed = targets
+            self._traffic.follow(targets)
+
+    def _rows_of(self, targets: Sequence[Target]) -> NDArray[np.int64]:
+        return np.array([self._rows.get(target, -1) for target in targets], np.int64)
+
+    def _put_measured(self, measured: Measured) -> None:
+        spec = self._columns.get(measured.column)
+        rows = self._rows_of(measured.targets)
+        here = rows >= 0
+        rows, at = rows[here], measured.at[here]
+        self._last[rows] = np.maximum(self._last[rows], at)
+        if spec is not None:
+            self._cells[spec.name].put_many(spec, rows, (measured.values[here], at, measured.count[here]))
+
+    def _minute(self, now: float) -> dict[str, Floats]:
+        """What is known of this minute, by column that is learnt."""
+        columns = {name: self._column(self._columns[name], now) for name in self._baselines.columns}
+        return {name: np.where(c.known & (c.age <= 60.0), c.values, np.nan) for name, c in columns.items()}
+
+    def _frozen_rows(self) -> Bools:
+        return np.array([target in self._frozen for target in self._targets], np.bool_)
+
+    def _put_usual(self, usual: Usual, now: float) -> None:
+        """What is not known anew stays as it was; it does not grow old while its target is frozen."""
+        rows = self._rows_of(usual.targets)
+        at = np.full(len(rows), now)
+        if usual.column == _SLOPED:
+            known = rows >= 0
+            cells = (usual.values[known], at[known], usual.count[known])
+            self._cells[_SLOPE].put_many(self._columns[_SLOPE], rows[known], cells)
+            return
+        frozen = self._frozen_rows()
+        for name, values in ((f"{usual.column}_baseline", usual.values), (f"{usual.column}_mad", usual.spread)):
+            held = self._cells[name]
+            held.at[frozen & np.isfinite(held.values)] = now
+            new = (rows >= 0) & np.isfinite(values)
+            held.put_many(self._columns[name], rows[new], (values[new], at[new], usual.count[new]))
 
     def _take_facts(self, reading: Reading) -> None:
         """A platform that does not answer keeps its targets, and their cells grow old; one that answers says it all."""
@@ -144,7 +216,6 @@ class Processor:
         if sample.at < cells.at[row]:
             return Refused.OLDER
         cells.put(row, sample.value, sample.at, sample.count)
-        self._last[row] = max(self._last[row], sample.at)
         return None
 
     def _column(self, spec: ColumnSpec, now: float) -> Column:

@@ -1,17 +1,49 @@
 """Agents propose; they never act. Policies and people are the agents of this build."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from controller.core.confidence import decisiveness, evidence, reliability
+import numpy as np
+
+from controller.core.confidence import confidences, decisiveness, evidence, reliability
+from controller.core.ranking import OPENED_PER_TICK, PLANNED_PER_SLOT, Masks, considered
 from controller.core.records import Evidence, Key
 from controller.core.state import State, Track
-from controller.core.wish import Proposal
-from policies.evaluate import Finding, Holds, evaluate
-from policies.policy import Policy
+from controller.core.storm import Census
+from controller.core.wish import Limits, Proposal, Proposals
+from policies.evaluate import Catalog, Finding, Findings, Holds, search
+from policies.policy import Policy, Severity
+from policies.selection import Rows
+from telemetry.columns import Floats
 from telemetry.snapshot import Snapshot
 
 CERTAIN = Evidence(1.0, 1.0, 1.0, 1.0)
 """A person's word."""
+LIMITS = Limits()
+
+
+@dataclass(slots=True)
+class _Standing:
+    """The open episodes of one policy.
+
+    Attributes:
+        count: how many.
+        rows: of those whose target the snapshot has.
+        waiting: rows of those for which something may be begun or said.
+    """
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    waiting: list[int] = field(default_factory=list)
+
+
+class _Shortlist(NamedTuple):
+    """Candidates of one policy, with what they are ranked by."""
+
+    found: Findings
+    rows: Rows
+    confidence: Floats
 
 
 class PolicyAgent:
@@ -26,18 +58,103 @@ class PolicyAgent:
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}
         self._holds: dict[str, Holds] = {}
+        self._catalog: Catalog | None = None
+        self._census = Census()
 
-    def propose(self, now: float, snapshot: Snapshot, policies: Sequence[Policy], state: State) -> list[Proposal]:
-        """One proposal for each target for which a policy's condition holds for as long as it asks."""
+    def propose(
+        self, now: float, snapshot: Snapshot, policies: Sequence[Policy], state: State, limits: Limits = LIMITS
+    ) -> Proposals:
+        """The best targets for which a policy's condition holds for as long as it asks; the others are counted.
+
+        Best are those that may get an episode, and of the open ones as many that may be begun as a tick looks at.
+        """
         self._holds = {p.hash: self._holds.get(p.hash) or Holds() for p in policies}
-        proposals = [
-            _proposal(policy, finding, state)
-            for policy in policies
-            for finding in evaluate(policy, snapshot, self._holds[policy.hash], now)
-        ]
+        if self._catalog is None or not self._catalog.still(snapshot):
+            self._catalog = Catalog(snapshot)
+        standings = _standings(now, snapshot, policies, state, limits)
+        ill = np.zeros(len(snapshot.targets), np.bool_)
+        fresh, waiting, crowd = list[_Shortlist](), list[_Shortlist](), dict[str, int]()
+        for policy in policies:
+            found = search(policy, snapshot, self._holds[policy.hash], now, self._catalog)
+            if policy.severity >= Severity.WARNING:
+                ill[found.begun] = True
+            standing = standings.get(policy.name, _Standing())
+            new = found.rows[~np.isin(found.rows, standing.rows)] if standing.rows else found.rows
+            crowd[policy.name] = len(new)
+            if room := min(max(0, limits.max_open_episodes - standing.count), OPENED_PER_TICK):
+                fresh += _shortlist(found, new, room, state)
+            if standing.waiting:
+                open_ = np.intersect1d(found.rows, np.array(standing.waiting, np.intp))
+                waiting += _shortlist(found, open_, len(open_), state)
+        opened = _best(fresh)[:OPENED_PER_TICK]
+        for at, _ in opened:
+            crowd[fresh[at].found.policy.name] -= 1
+        looked_at = considered(_best(waiting), PLANNED_PER_SLOT * limits.max_concurrent, now)
+        best = [*_proposals(fresh, opened, state), *_proposals(waiting, looked_at, state)]
         selections = ((policy.name, self._holds[policy.hash].selection) for policy in policies)
         self.refused = {name: chosen.refused for name, chosen in selections if chosen and chosen.refused}
-        return proposals
+        return Proposals(
+            tuple(best),
+            self._census.count(snapshot, ill),
+            {name: count for name, count in crowd.items() if count},
+        )
+
+
+def _standings(
+    now: float, snapshot: Snapshot, policies: Sequence[Policy], state: State, limits: Limits
+) -> Mapping[str, _Standing]:
+    """The open episodes, by policy."""
+    masks, rows = Masks(now, state, limits), snapshot.rows
+    by_name = {policy.name: (policy, _Standing()) for policy in policies}
+    for key, episode in state.episodes.items():
+        if (entry := by_name.get(key.policy)) is None:
+            continue
+        policy, standing = entry
+        standing.count += 1
+        if (row := rows.get(key.target)) is None:
+            continue
+        standing.rows.append(row)
+        waits = episode.intent is None and not episode.needs_human and episode.policy_hash == policy.hash
+        if waits and not masks.told(policy, episode):
+            standing.waiting.append(row)
+    return {name: standing for name, (_, standing) in by_name.items() if standing.count}
+
+
+def _shortlist(found: Findings, rows: Rows, most: int, state: State) -> list[_Shortlist]:
+    """The surest of these findings, as one list or none."""
+    if not len(rows):
+        return []
+    track = state.track.get((found.policy.name, found.policy.rungs[0].action), Track())
+    sure = confidences(found.support(rows), reliability(track))
+    if len(rows) > most:
+        best = np.lexsort((rows, -sure))[:most]
+        rows, sure = rows[best], sure[best]
+    return [_Shortlist(found, rows, sure)]
+
+
+def _best(lists: Sequence[_Shortlist]) -> list[tuple[int, int]]:
+    """All candidates, best first, by severity, priority, confidence, name: number of the list, and row."""
+    if not lists:
+        return []
+    sizes = [len(one.rows) for one in lists]
+    policies = [one.found.policy for one in lists]
+    names = {name: at for at, name in enumerate(sorted(policy.name for policy in policies))}
+    ranks = np.array([(-p.severity, -p.priority, names[p.name]) for p in policies]).repeat(sizes, axis=0)
+    rows, sure = np.concatenate([one.rows for one in lists]), np.concatenate([one.confidence for one in lists])
+    order = np.lexsort((rows, ranks[:, 2], -sure, ranks[:, 1], ranks[:, 0]))
+    return list(zip(np.arange(len(lists)).repeat(sizes)[order].tolist(), rows[order].tolist(), strict=True))
+
+
+def _proposals(lists: Sequence[_Shortlist], picked: Sequence[tuple[int, int]], state: State) -> list[Proposal]:
+    """What was picked, as objects."""
+    rows: dict[int, list[int]] = {}
+    for at, row in picked:
+        rows.setdefault(at, []).append(row)
+    return [
+        _proposal(lists[at].found.policy, finding, state)
+        for at, of in rows.items()
+        for finding in lists[at].found.build(np.array(of, np.intp))
+    ]
 
 
 def _proposal(policy: Policy, finding: Finding, state: State) -> Proposal:
@@ -65,3 +182,8 @@ def people(state: State, policies: Mapping[str, Policy]) -> list[Proposal]:
         for key, said in state.requests.items()
         if said.request is not None and said.request.policy_hash in policies
     ]
+
+
+def together(asked: Sequence[Proposal], found: Proposals) -> Proposals:
+    """What people ask and what policies found."""
+    return Proposals((*asked, *found.best), found.counts, found.crowd)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from actions.plan import Change
+from controller.core.knobs import too_soon
 from controller.core.records import Closed, Failed, Intent, Outcome, Passed, Result, Step
 from controller.core.state import Episode, State
 from controller.core.wish import Limits
@@ -80,6 +81,13 @@ class Case:
     def hold_over(self) -> bool:
         """The success was held for as long as asked."""
         return self.now >= self.episode.outcome_at + self.intent.hold
+
+    @property
+    def steady(self) -> bool:
+        """The next release would not make a field flap."""
+        change = self.intent.plan.release[self.intent.stage]
+        knob = self.state.knobs.get(f"{change.object}#{change.path}")
+        return too_soon(knob, change, self.now, self.limits.turn_spacing, ours=True) == 0
 
     @property
     def can_climb(self) -> bool:

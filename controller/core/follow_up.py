@@ -141,9 +141,9 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "Holding",
-        "passed, stages left, hold over, free",
+        "passed, stages left, hold over, free, not flapping",
         "Release",
-        lambda c: c.passed and c.stages_left and c.hold_over and c.free,
+        lambda c: c.passed and c.stages_left and c.hold_over and c.free and c.steady,
         lambda c: c.release(),
     ),
     Row("Holding", "passed, stages left", "-", lambda c: c.passed and c.stages_left),

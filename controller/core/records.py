@@ -227,13 +227,29 @@ class Crowded(Record, frozen=True):
     count: int
 
 
+class Storm(Record, frozen=True):
+    """Too much goes wrong at once, so nothing new starts; it begins, calms down, rages again, or is over.
+
+    Attributes:
+        group: which targets, e.g. `local` or `local/shop`; `own-storm`: our own actions do not help.
+        why: what was counted.
+        until: before this time nothing new starts; 0 while no end is in sight.
+        over: it is over; `until` means nothing.
+    """
+
+    group: str
+    why: str
+    until: float = 0.0
+    over: bool = False
+
+
 class Said(Record, frozen=True):
     """A person's statement.
 
     Attributes:
         who: operating-system user.
         verb: what.
-        about: episode id, or empty.
+        about: episode id, `own-storm`, or empty.
         why: their reason; never empty for a verb that changes anything.
         request: for `act`.
     """
@@ -266,9 +282,12 @@ class Led(Record, frozen=True):
     holder: str
 
 
-AnyRecord = Opened | Held | Intent | Outcome | Passed | Failed | Closed | Crowded | Said | Loaded | Led
+OWN_STORM = "own-storm"
+"""The storm of our own actions, as records and people call it."""
 
-EFFECTS = (Opened, Held, Intent, Outcome, Passed, Failed, Closed, Crowded, Led)
+AnyRecord = Opened | Held | Intent | Outcome | Passed | Failed | Closed | Crowded | Storm | Said | Loaded | Led
+
+EFFECTS = (Opened, Held, Intent, Outcome, Passed, Failed, Closed, Crowded, Storm, Led)
 """Kinds that only the leader may append."""
 
 _encoder = msgspec.json.Encoder(order="sorted")

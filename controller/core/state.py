@@ -7,12 +7,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from actions.plan import Undo
 from actions.reason import Reason
+from controller.core.episode import Episode, Failures, Start, Track
+from controller.core.knobs import Knob, moved, reverted
 from controller.core.records import (
+    OWN_STORM,
     AnyRecord,
     Closed,
     Crowded,
-    Evidence,
     Failed,
     Held,
     Intent,
@@ -25,88 +28,34 @@ from controller.core.records import (
     Result,
     Said,
     Step,
+    Storm,
     Verb,
     claims_of,
 )
+from telemetry.verdict import Verdict
+
+__all__ = [
+    "LAST_RESULTS",
+    "LONGEST_WINDOW",
+    "Episode",
+    "Failures",
+    "Start",
+    "State",
+    "Track",
+    "age",
+    "claims_of",
+    "dump",
+    "fold",
+    "load",
+]
 
 LONGEST_WINDOW = 7 * 86_400.0
 """Seconds that starts and failures are remembered; no budget may count over a longer window."""
+LAST_RESULTS = 5
+"""Of so many actions it is remembered whether they helped."""
 
 MOST_MOVES = 3
 """Starts of the controller that move the deadline of one step: one that starts again and again must judge, too."""
-
-
-class Episode(msgspec.Struct, frozen=True):
-    """One policy's condition holding for one target, as far as it has come.
-
-    Attributes:
-        id: short name for people: `e7`.
-        rung: which action of the ladder is next or under way.
-        last_rung: which one was tried last; -1 when none.
-        attempts: Do intents so far.
-        intent, outcome: the step under way, and what became of it.
-        outcome_at: when the outcome was recorded.
-        epoch: leadership that made the intent.
-        judged: number of the last intent whose verification passed; 0 when none.
-        redos: how often a release came too early since the Do.
-        moved_at: since when the deadlines of the step run anew, because the controller was started; 0 when they do not.
-        moves: how often that happened.
-        held, held_detail: why it did not act when it last wanted to.
-        approved_at: when a person approved; 0 when nobody did.
-        wish: what a person asked of it: undo or abort.
-        needs_human: it is over, but its claims wait for `auto ack`.
-        detail: what a human should know.
-    """
-
-    key: Key
-    id: str
-    opened_at: float
-    policy_hash: str
-    evidence: Evidence
-    rung: int = 0
-    last_rung: int = -1
-    attempts: int = 0
-    intent: Intent | None = None
-    outcome: Outcome | None = None
-    outcome_at: float = 0.0
-    epoch: int = 0
-    judged: int = 0
-    redos: int = 0
-    moved_at: float = 0.0
-    moves: int = 0
-    held: Reason | None = None
-    held_detail: str = ""
-    approved_at: float = 0.0
-    wish: Verb | None = None
-    needs_human: bool = False
-    detail: str = ""
-
-    @property
-    def under_way(self) -> bool:
-        """A step is being performed or verified: it takes a place of the concurrency budget."""
-        return self.intent is not None and not self.needs_human and self.judged != self.intent.number
-
-
-class Start(msgspec.Struct, frozen=True):
-    """One Do that was admitted: what budgets count."""
-
-    at: float
-    key: Key
-    disrupts: int
-
-
-class Failures(msgspec.Struct, frozen=True):
-    """Attempts in a row that did not help, over episodes of one key."""
-
-    count: int
-    at: float
-
-
-class Track(msgspec.Struct, frozen=True):
-    """How an action of a policy did before."""
-
-    helped: int = 0
-    failed: int = 0
 
 
 class State(msgspec.Struct):
@@ -120,6 +69,10 @@ class State(msgspec.Struct):
         claims: which episode holds an object (`local:Service/…`) or one of its fields (`…#desired`).
         requests: what people asked for and is not finished.
         crowded: by policy, targets that wait without an episode.
+        storms: by group, what makes that nothing new starts there.
+        results: whether our last actions helped, oldest first.
+        knobs: by object and field, which way it was last moved.
+        acting: the episodes with a step under way or done; a part of `episodes`, so that nobody searches them all.
         policies: by hash, content in force or used by an open episode.
         in_force: hash by policy name.
     """
@@ -139,8 +92,12 @@ class State(msgspec.Struct):
     track: dict[tuple[str, str], Track] = {}
     requests: dict[Key, Said] = {}
     crowded: dict[str, int] = {}
+    storms: dict[str, Storm] = {}
+    results: list[bool] = []
+    knobs: dict[str, Knob] = {}
     policies: dict[str, Loaded] = {}
     in_force: dict[str, str] = {}
+    acting: dict[Key, Episode] = {}
 
     def fork(self) -> "State":
         """A draft: shares the frozen values, not the containers."""
@@ -163,11 +120,11 @@ class State(msgspec.Struct):
                 self.crowded[record.policy] = record.count
                 if not record.count:
                     del self.crowded[record.policy]
+            case Storm():
+                self._storm(record)
             case Opened():
                 self.opened += 1
-                self.episodes[record.key] = Episode(
-                    record.key, record.episode, record.at, record.policy_hash, record.evidence
-                )
+                self._put(Episode(record.key, record.episode, record.at, record.policy_hash, record.evidence))
             case _:
                 self._step(record)
 
@@ -194,6 +151,7 @@ class State(msgspec.Struct):
             case Outcome():
                 if episode.outcome is None:
                     self._change(episode, outcome=record, outcome_at=record.at)
+                    self._answered(episode.intent, record)
             case Passed():
                 self._change(episode, judged=record.number)
                 self._unclaim(record.key, fields=False)
@@ -203,8 +161,36 @@ class State(msgspec.Struct):
                 self._unclaim(record.key)
                 self._change(episode, intent=None, outcome=None, rung=record.rung, detail=record.detail)
 
+    def _put(self, episode: Episode) -> None:
+        self.episodes[episode.key] = episode
+        if episode.intent is not None:
+            self.acting[episode.key] = episode
+        else:
+            self.acting.pop(episode.key, None)
+
     def _change(self, episode: Episode, **changes: object) -> None:
-        self.episodes[episode.key] = msgspec.structs.replace(episode, **changes)
+        self._put(msgspec.structs.replace(episode, **changes))
+
+    def _storm(self, storm: Storm) -> None:
+        if storm.over:
+            self._calm(storm.group)
+        else:
+            self.storms[storm.group] = storm
+
+    def _calm(self, group: str) -> None:
+        """A storm is over; what our actions did before one of our own counts no more."""
+        self.storms.pop(group, None)
+        if group == OWN_STORM:
+            self.results = []
+
+    def _answered(self, intent: Intent, outcome: Outcome) -> None:
+        """Remember which way knobs were moved, and that somebody else took one back."""
+        for change in intent.changes if intent.plan.undo is Undo.REVERSIBLE else ():
+            name = f"{change.object}#{change.path}"
+            if outcome.result is not Verdict.FAIL:
+                self.knobs[name] = moved(self.knobs.get(name), change, intent.at)
+            elif intent.step is not Step.DO:
+                self.knobs[name] = reverted(self.knobs.get(name), outcome.at)
 
     def _intend(self, episode: Episode, intent: Intent) -> None:
         self.intents = intent.number
@@ -212,6 +198,7 @@ class State(msgspec.Struct):
         if is_do:
             oldest = intent.at - LONGEST_WINDOW
             self.starts = [start for start in self.starts if start.at > oldest]
+            self.knobs = {name: knob for name, knob in self.knobs.items() if knob.at > oldest}
             self.starts.append(Start(intent.at, episode.key, intent.plan.disrupts))
         for claim in claims_of(intent):
             self.claims[claim] = episode.key
@@ -248,6 +235,7 @@ class State(msgspec.Struct):
         self._unclaim(key)
         self.requests.pop(key, None)
         gone = self.episodes.pop(key)
+        self.acting.pop(key, None)
         self._forget_policy(gone.policy_hash)
 
     def _action(self, episode: Episode) -> str:
@@ -262,6 +250,7 @@ class State(msgspec.Struct):
     def _tracked(self, policy: str, action: str, *, helped: bool) -> None:
         before = self.track.get((policy, action), Track())
         self.track[policy, action] = Track(before.helped + helped, before.failed + (not helped))
+        self.results = [*self.results, helped][-LAST_RESULTS:]
 
     def _unclaim(self, key: Key, *, fields: bool = True) -> None:
         gone = [name for name, holder in self.claims.items() if holder == key and (fields or "#" not in name)]
@@ -285,6 +274,8 @@ class State(msgspec.Struct):
                 self._said_of_episode(said)
 
     def _said_of_episode(self, said: Said) -> None:
+        if said.verb is Verb.ACK and said.about == OWN_STORM:
+            self._calm(OWN_STORM)
         episode = self.by_id(said.about)
         if episode is None:
             return
@@ -319,11 +310,11 @@ class State(msgspec.Struct):
 
     def under_way(self) -> list[Episode]:
         """Episodes that take a place of the concurrency budget."""
-        return [e for e in self.episodes.values() if e.under_way]
+        return [e for e in self.acting.values() if e.under_way]
 
     def unsettled(self) -> list[Episode]:
         """Episodes whose intent was made by an earlier leadership and has no outcome yet."""
-        return [e for e in self.episodes.values() if e.intent and e.outcome is None and e.epoch < self.epoch]
+        return [e for e in self.acting.values() if e.outcome is None and e.epoch < self.epoch]
 
 
 def fold(records: Iterable[AnyRecord], state: State | None = None) -> State:
@@ -352,6 +343,9 @@ class _Image(msgspec.Struct):
     crowded: dict[str, int]
     policies: list[Loaded]
     in_force: dict[str, str]
+    storms: list[Storm] = []
+    results: list[bool] = []
+    knobs: dict[str, Knob] = {}
 
 
 def dump(state: State) -> bytes:
@@ -370,6 +364,9 @@ def dump(state: State) -> bytes:
             crowded=s.crowded,
             policies=list(s.policies.values()),
             in_force=s.in_force,
+            storms=list(s.storms.values()),
+            results=s.results,
+            knobs=s.knobs,
         )
     )
 
@@ -391,5 +388,9 @@ def load(image: bytes) -> State:
         requests={Key(said.request.policy, said.request.target): said for said in i.requests if said.request},
         crowded=i.crowded,
         policies={loaded.hash: loaded for loaded in i.policies},
+        storms={storm.group: storm for storm in i.storms},
+        results=i.results,
+        knobs=i.knobs,
         in_force=i.in_force,
+        acting={e.key: e for e in i.episodes if e.intent is not None},
     )

@@ -4,26 +4,26 @@ The loop appends the records in one transaction and then performs the intents am
 records of a later tick. So the same function is live, analyze, dry-run, test, replay and simulation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actions.plan import Plan, Refusal
 from actions.reason import Reason
 from controller.core.case import Case
 from controller.core.follow_up import follow_up
 from controller.core.guards import first_refusal
+from controller.core.ranking import OPENED_PER_TICK, PLANNED_PER_SLOT, Masks, considered
 from controller.core.records import AnyRecord, Closed, Crowded, Held, Intent, Key, Opened, Result, Step
 from controller.core.state import Episode, State
-from controller.core.wish import Proposal, Rulebook, Wish
-from policies.policy import Policy
+from controller.core.storm import counts_of, storms
+from controller.core.wish import Proposal, Proposals, Rulebook, Wish
+from policies.policy import Policy, Severity
 from telemetry.expression import Truth
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
 
-PLANNED_PER_SLOT = 4
-"""Wishes planned per free slot and tick: work is bounded by what could start, not by how much is sick."""
-
-GOLDEN = (5**0.5 - 1) / 2
+ENDED_PER_TICK = 200
+"""Episodes in which nothing was begun that are ended at one tick; the others follow, for they are no hurry."""
 
 
 def tick(
@@ -43,6 +43,7 @@ def tick(
     """
     turn = _Turn(now, snapshot, state, rules)
     turn.finish_what_is_under_way()
+    turn.watch_for_storms(proposals)
     turn.admit_new(proposals)
     return turn.records
 
@@ -64,16 +65,30 @@ class _Turn:
         self.records.append(record)
 
     def finish_what_is_under_way(self) -> None:
+        left = ENDED_PER_TICK
         for episode in list(self.draft.episodes.values()):
             policy = self.rules.policies.get(episode.policy_hash)
             if policy is None:
                 self._orphan(episode)
+                continue
+            if episode.intent is None and (left == 0 or self._goes_on(episode, policy)):
                 continue
             target = episode.key.target
             gone = target not in self.snapshot.rows and target.platform not in self.snapshot.silent
             case = Case(self.now, episode, self._until(policy, target), policy, self.draft, self.rules.limits, gone)
             if (record := follow_up(case)) is not None:
                 self.note(record)
+                left -= episode.intent is None
+
+    def _goes_on(self, episode: Episode, policy: Policy) -> bool:
+        """Nothing is begun and nothing ends it: what the table says of almost every episode of a mass failure."""
+        key = episode.key
+        if episode.wish is not None or key in self.draft.requests:
+            return False
+        row = self.snapshot.rows.get(key.target)
+        if row is None or self.draft.in_force.get(key.policy) != episode.policy_hash:
+            return False
+        return not self._truth(policy).true[row]
 
     def _orphan(self, episode: Episode) -> None:
         """Nobody can judge it: its policy's content cannot be read by this version."""
@@ -85,18 +100,44 @@ class _Turn:
         detail = "the policy it was opened with cannot be read"
         self.note(Closed(self.now, episode.key, result, detail, objects=keeps))
 
-    def _until(self, policy: Policy, target: Target) -> Verdict:
+    def _truth(self, policy: Policy) -> Truth:
         if policy.hash not in self._truths:
             self._truths[policy.hash] = policy.until.evaluate(self.snapshot.columns)
-        return self._truths[policy.hash].at(self.snapshot.rows.get(target))
+        return self._truths[policy.hash]
+
+    def _until(self, policy: Policy, target: Target) -> Verdict:
+        return self._truth(policy).at(self.snapshot.rows.get(target))
+
+    def watch_for_storms(self, proposals: Sequence[Proposal]) -> None:
+        if isinstance(proposals, Proposals):
+            counts = proposals.counts
+        else:
+            ill = [p.key.target for p in proposals if not p.by_person and self._serious(p)]
+            counts = counts_of(self.snapshot, ill)
+        for record in storms(self.now, self.draft, counts, self.rules.limits):
+            self.note(record)
+
+    def _serious(self, proposal: Proposal) -> bool:
+        return self.rules.policies[proposal.policy_hash].severity >= Severity.WARNING
 
     def admit_new(self, proposals: Sequence[Proposal]) -> None:
         answered = self._requests - self.draft.requests.keys()  # in this very tick: not to be begun again
         ranked = sorted((p for p in proposals if p.key not in answered), key=self._rank)
-        self._open(ranked)
-        waiting = [proposal for proposal in ranked if self._waits(proposal)]
+        self._open(ranked, proposals.crowd if isinstance(proposals, Proposals) else {})
+        masks = Masks(self.now, self.draft, self.rules.limits)
+        able, unable = list[Proposal](), list[Proposal]()
+        for proposal in ranked:
+            if not self._waits(proposal):
+                continue
+            policy, episode = self.rules.policies[proposal.policy_hash], self.draft.episodes[proposal.key]
+            mask = masks.reason(policy, episode, by_person=bool(proposal.by_person))
+            if mask is None:
+                able.append(proposal)
+            elif episode.held is not mask:
+                unable.append(proposal)
         free = self.rules.limits.max_concurrent - len(self.draft.under_way())
-        for proposal in self._considered(waiting, PLANNED_PER_SLOT * max(1, free)):
+        most = PLANNED_PER_SLOT * max(1, free)
+        for proposal in (*considered(able, most, self.now), *considered(unable, most, self.now)):
             if self._waits(proposal):  # still: two agents may propose the same
                 self._wish(proposal, self.draft.episodes[proposal.key])
 
@@ -106,17 +147,6 @@ class _Turn:
         if episode is None or episode.policy_hash != proposal.policy_hash:
             return False
         return episode.intent is None and not episode.needs_human
-
-    def _considered(self, waiting: Sequence[Proposal], most: int) -> Sequence[Proposal]:
-        """The best half, and a half that moves through the others: what is held at each tick starves nobody.
-
-        Multiples of the golden ratio visit every place evenly, whatever the time between ticks is.
-        """
-        if len(waiting) <= most:
-            return waiting
-        best, others = waiting[: most // 2], waiting[most // 2 :]
-        start = int(self.now * GOLDEN % 1.0 * len(others))
-        return [*best, *(others[(start + n) % len(others)] for n in range(most - most // 2))]
 
     def _rank(self, proposal: Proposal) -> tuple[bool, int, int, float, Key]:
         """Best first: people, severity, priority, confidence, name."""
@@ -129,19 +159,22 @@ class _Turn:
             proposal.key,
         )
 
-    def _open(self, ranked: Sequence[Proposal]) -> None:
-        """Open an episode for the best ones of each policy; what is above the cap is one aggregate record."""
-        open_, crowd = dict[str, int](), dict.fromkeys(self.draft.crowded, 0)
+    def _open(self, ranked: Sequence[Proposal], uncounted: Mapping[str, int]) -> None:
+        """Open an episode for the best ones; what has none, of each policy, is one aggregate record."""
+        open_, crowd = dict[str, int](), dict.fromkeys(self.draft.crowded, 0) | dict(uncounted)
         for key in self.draft.episodes:
             open_[key.policy] = open_.get(key.policy, 0) + 1
+        left = OPENED_PER_TICK
         for proposal in ranked:
             name = proposal.key.policy
             if proposal.key in self.draft.episodes:
                 continue
-            if open_.get(name, 0) >= self.rules.limits.max_open_episodes:
+            full = open_.get(name, 0) >= self.rules.limits.max_open_episodes or left == 0
+            if full:
                 crowd[name] = crowd.get(name, 0) + 1
                 continue
             open_[name] = open_.get(name, 0) + 1
+            left -= 1
             episode = f"e{self.draft.opened + 1}"
             self.note(Opened(self.now, proposal.key, episode, proposal.policy_hash, proposal.evidence))
         for name, count in crowd.items():

@@ -1,7 +1,8 @@
 """A wish: a proposal with its plan, and everything a guard may look at."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
 
 from actions.action import Action
 from actions.plan import Plan, Refusal
@@ -25,6 +26,11 @@ class Limits:
         max_open_episodes: per policy.
         facts_stale: seconds after which a platform's facts are too old to act on.
         mode_cap: no policy acts above this mode.
+        storm_share, storm_targets: more than this share of a group and at least so many targets, sick or unknown
+            at once, are a storm.
+        storm_calm: seconds of calm after which a storm is over.
+        own_failures: so many of the last five actions that did not help are a storm of our own.
+        turn_spacing: seconds between two changes of direction of one field, at first.
     """
 
     max_concurrent: int = 3
@@ -35,6 +41,11 @@ class Limits:
     max_open_episodes: int = 200
     facts_stale: float = 10.0
     mode_cap: Mode = Mode.ENFORCE
+    storm_share: float = 0.3
+    storm_targets: int = 5
+    storm_calm: float = 600.0
+    own_failures: int = 3
+    turn_spacing: float = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,33 @@ class Proposal:
     policy_hash: str
     evidence: Evidence
     by_person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals(Sequence[Proposal]):
+    """What the agents would do: the best ones as proposals, everything else as counts.
+
+    Attributes:
+        best: those that may matter at this tick.
+        counts: by group, how many targets are sick or unknown, and of how many anything was ever known.
+        crowd: by policy, targets for which the condition holds and of which `best` has none.
+    """
+
+    best: tuple[Proposal, ...]
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    crowd: Mapping[str, int] = field(default_factory=dict)
+
+    @overload
+    def __getitem__(self, index: int) -> Proposal: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Proposal, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Proposal | tuple[Proposal, ...]:
+        return self.best[index]
+
+    def __len__(self) -> int:
+        return len(self.best)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,10 @@ class Seen(Protocol):
     def metrics(self) -> str:
         """Where metrics are served."""
 
+    @property
+    def received(self) -> Mapping[str, Any]:
+        """What workloads send: `otlp`, the receiver's view, and `unlisted`, who sends and is no target."""
+
 
 def _status(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:
     loop = {
@@ -65,7 +69,8 @@ def _status(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:
         "trouble": seen.trouble,
         "policy_problems": list(seen.problems),
     }
-    return status(seen.snapshot, seen.state, seen.rules, str(args.get("namespace") or "")) | {"loop": loop}
+    shown = status(seen.snapshot, seen.state, seen.rules, str(args.get("namespace") or ""))
+    return shown | {"loop": loop, "received": dict(seen.received)}
 
 
 def _analyze(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:

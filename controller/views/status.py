@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from controller.core.records import OWN_STORM
 from controller.core.state import State
 from controller.core.wish import Rulebook
-from controller.views.words import instant, phase, span
+from controller.views.words import instant, phase, span, storm
 from policies.policy import Mode
 from telemetry.inventory import Facts
 from telemetry.snapshot import Snapshot
@@ -55,13 +56,18 @@ def remediation(state: State, rules: Rulebook) -> dict[str, Any]:
     paused, frozen = state.paused or rules.paused, state.frozen or rules.frozen
     in_force = [rules.policies[hash_] for hash_ in state.in_force.values() if hash_ in rules.policies]
     acting = [p.name for p in in_force if min(p.mode, rules.limits.mode_cap) >= Mode.APPROVE]
+    stormy = OWN_STORM in state.storms or any("/" not in group for group in state.storms)
     return {
-        "enabled": bool(acting) and not paused and not frozen,
+        "enabled": bool(acting) and not paused and not frozen and not stormy,
         "active_remediations": len(state.under_way()),
         "max_concurrent": rules.limits.max_concurrent,
         "mode_cap": rules.limits.mode_cap.label,
         "paused": paused,
         "frozen": frozen,
+        "storms": [
+            {"group": s.group, "said": instant(s.at), "why": s.why, "until": instant(s.until) if s.until else None}
+            for s in state.storms.values()
+        ],
         "policies": len(in_force),
         "policies_that_act": len(acting),
         "open_episodes": len(state.episodes),
@@ -86,6 +92,9 @@ def target_row(target: Target, snapshot: Snapshot, state: State, stale: float) -
         "memory": cell(snapshot, target, "memory.ratio"),
         "restarts": cell(snapshot, target, "restarts.count"),
         "up_seconds": cell(snapshot, target, "up.duration"),
+        "requests_per_second": cell(snapshot, target, "requests.rate"),
+        "errors": cell(snapshot, target, "errors.ratio"),
+        "p99_seconds": cell(snapshot, target, "latency.p99"),
         "protected": facts.protected,
         "episodes": [
             {"id": e.id, "policy": e.key.policy, "state": phase(e), "detail": e.held_detail} for e in episodes
@@ -142,7 +151,8 @@ def _attention(rows: list[dict[str, Any]], waiting: list[str], state: State, rul
     ]
     sick = [f"{row['target']} is {row['health']}: {row['why']}" for row in rows if row["health"] != OK]
     human = [f"{e.id} needs a human: {e.detail}" for e in state.episodes.values() if e.id in waiting]
-    return stopped + sick + human
+    storms = [storm(one) for one in state.storms.values()]
+    return stopped + storms + sick + human
 
 
 def is_degraded(shown: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from controller.core.records import (
     Passed,
     Said,
     Step,
+    Storm,
 )
 from controller.core.state import Episode
 from telemetry.verdict import Verdict
@@ -91,10 +92,12 @@ def _step(record: Intent | Outcome | Passed | Failed) -> str:
             return _and(f"i{record.number} did not help {record.key.target.ref}", record.detail)
 
 
-def _statement(record: Crowded | Said | Loaded | Led) -> str:
+def _statement(record: Crowded | Storm | Said | Loaded | Led) -> str:
     match record:
         case Crowded():
             return f"{record.count} more targets of {record.policy} are sick than may have an episode"
+        case Storm():
+            return f"storm in {record.group} is over" if record.over else storm(record)
         case Said():
             about = record.about or (record.request.target.ref if record.request else "")
             return f"{record.who} said {' '.join(filter(None, (record.verb.value, about)))}: {record.why}"
@@ -105,6 +108,12 @@ def _statement(record: Crowded | Said | Loaded | Led) -> str:
             return f"policy {record.policy} {why} ({record.hash[:12]})"
         case Led():
             return f"leadership {record.epoch} began: {record.holder}"
+
+
+def storm(record: Storm) -> str:
+    """A storm that is not over: where, why, and until when nothing new starts."""
+    until = f"before {instant(record.until)}" if record.until else "until it is calm"
+    return f"storm in {record.group}: {record.why}; nothing new {until}"
 
 
 def on(key: Key) -> str:

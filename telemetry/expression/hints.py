@@ -16,10 +16,8 @@ _WORDS = {
     "|": "write || for or",
     "null": "there is no null: a cell is known or not; write !known(column)",
     "None": "there is no null: a cell is known or not; write !known(column)",
-    "in": "`in` is not supported yet; write a == x || a == y",
     "is": "write == to compare",
     "if": "write condition ? a : b",
-    "[": "indexes and lists are not supported yet",
     "{": "maps and templates do not exist here",
     "^": "there is no power operator; multiply",
     "%": "there is no remainder operator; a ratio is 0..1, so 60% is 0.6",
@@ -27,7 +25,6 @@ _WORDS = {
 _UNITS = {"d", "h", "m", "min", "s", "sec", "ms", "us", "ns"}
 _SIZES = {"k": 1e3, "K": 1e3, "Ki": 2**10, "M": 1e6, "Mi": 2**20, "G": 1e9, "Gi": 2**30, "T": 1e12, "Ti": 2**40}
 _CALLS = {
-    "has": "write known(column)",
     "defined": "write known(column)",
     "isnan": "write !known(column)",
     "abs": "write max(x, -x)",
@@ -35,13 +32,14 @@ _CALLS = {
     "double": "numbers need no conversion",
     "avg": "windows belong to columns; a policy compares columns",
     "rate": "windows belong to columns; read a column such as restarts.rate",
-    "matches": "text functions are not supported yet",
-    "startsWith": "text functions are not supported yet",
-    "endsWith": "text functions are not supported yet",
-    "contains": "text functions are not supported yet",
+    "size": "nothing here has a size",
+    "lower": "text is compared as it is; write matches(r'(?i)…') to ignore case",
+    "lowerAscii": "text is compared as it is; write matches(r'(?i)…') to ignore case",
     "timestamp": "there is no clock in a condition; read a duration column, e.g. change.age",
     "now": "there is no clock in a condition; read a duration column, e.g. change.age",
 }
+_ABOUT = ("_baseline", "_mad")
+"""Ends of the columns that tell what is usual for another one."""
 
 
 def syntax_hint(text: str, before: str) -> str:
@@ -52,7 +50,7 @@ def syntax_hint(text: str, before: str) -> str:
     if said:
         return said
     if text[:1] in ("'", '"'):
-        return "text ends with the quote it began with, on the same line, and has no backslashes"
+        return "text ends with the quote it began with, on the same line"
     number = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([A-Za-z]{1,3})", text)
     return _suffix_hint(number[1], number[2]) if number else ""
 
@@ -74,7 +72,7 @@ def duration_literal(amount: str, unit: str) -> str:
 
 def column_hint(name: str, columns: Iterable[str], functions: Iterable[str]) -> str:
     """For a name that is no column."""
-    known = sorted(columns)
+    known = sorted(column for column in columns if not column.endswith(_ABOUT) or name.endswith(_ABOUT))
     if name in _WORDS:
         return _WORDS[name]
     if name in functions:

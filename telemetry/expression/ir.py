@@ -32,15 +32,26 @@ class Op(StrEnum):
     MAX = "max"
     CHOICE = "choice"  # ?: of numbers
     EITHER = "either"  # ?: of bools
+    WORD = "word"  # a constant string; strings are numbers to the kernel: their codes
+    IS = "is"  # == of strings
+    BEFORE = "before"  # < of strings
+    NOT_AFTER = "not after"  # <= of strings
+    TEXT = "text"  # a question about a string: startsWith, matches, ...
+    AMONG = "among"  # in a list of constants
+    DEFINED = "defined"  # whether a signal is known
 
 
 READS = frozenset({Op.COLUMN, Op.KNOWN, Op.AGE, Op.COUNT})
 """Operations whose payload is the name of a column."""
 BOOLS = frozenset(
-    {Op.TRUTH, Op.FLAG, Op.KNOWN, Op.NOT, Op.AND, Op.OR, Op.LESS, Op.AT_MOST, Op.EQUAL, Op.SAME, Op.EITHER}
+    {
+        *(Op.TRUTH, Op.FLAG, Op.KNOWN, Op.NOT, Op.AND, Op.OR, Op.LESS, Op.AT_MOST, Op.EQUAL, Op.SAME, Op.EITHER),
+        *(Op.IS, Op.BEFORE, Op.NOT_AFTER, Op.TEXT, Op.AMONG, Op.DEFINED),
+    }
 )
 """Operations whose result is a bool: planes, not values."""
-_FREE = frozenset({Op.CONST, Op.TRUTH, Op.COLUMN, Op.FLAG})
+_FREE = frozenset({Op.CONST, Op.WORD, Op.TRUTH, Op.COLUMN, Op.FLAG})
+Payload = float | str | bool | tuple[float | str, ...] | None
 
 
 class Node(NamedTuple):
@@ -48,12 +59,13 @@ class Node(NamedTuple):
 
     Attributes:
         op: what it computes.
-        payload: a constant, a column's name, or for a comparison which argument is the threshold (0 or 1).
+        payload: a constant, a column's name, the members of a list, function and argument of a question about a
+            string, or for a comparison which argument is the threshold (0 or 1).
         args: places of its arguments, all before its own.
     """
 
     op: Op
-    payload: float | str | bool | None
+    payload: Payload
     args: tuple[int, ...]
 
 
@@ -64,7 +76,7 @@ class Graph:
         self.nodes: list[Node] = []
         self._places: dict[Node, int] = {}
 
-    def make(self, op: Op, *args: int, payload: float | str | bool | None = None) -> int:
+    def make(self, op: Op, *args: int, payload: Payload = None) -> int:
         """The place of a node, as it is given."""
         node = Node(op, payload, args)
         if node not in self._places:
@@ -84,6 +96,15 @@ class Graph:
     def number(self, value: float) -> int:
         """A constant number; -0.0 and 0.0 are one, since no operation of ours tells them apart."""
         return self.make(Op.CONST, payload=float(value))
+
+    def word(self, value: str) -> int:
+        """A constant string."""
+        return self.make(Op.WORD, payload=value)
+
+    def text(self, place: int) -> str | None:
+        """The string a node always is, if it is a constant string."""
+        node = self.nodes[place]
+        return str(node.payload) if node.op is Op.WORD else None
 
     def column(self, name: str, *, is_bool: bool) -> int:
         """The value of a column."""
@@ -140,6 +161,37 @@ class Graph:
     def unlike(self, a: int, b: int) -> int:
         """`a != b` of bools."""
         return self.negation(self.same(a, b))
+
+    def equal_text(self, a: int, b: int) -> int:
+        """`a == b` of strings."""
+        left, right = self.text(a), self.text(b)
+        if left is not None and right is not None:
+            return self.truth(left == right)
+        return self.make(Op.IS, min(a, b), max(a, b))
+
+    def different_text(self, a: int, b: int) -> int:
+        """`a != b` of strings."""
+        return self.negation(self.equal_text(a, b))
+
+    def before(self, a: int, b: int, *, strictly: bool) -> int:
+        """`a < b` or `a <= b` of strings, by code point."""
+        left, right = self.text(a), self.text(b)
+        if left is not None and right is not None:
+            return self.truth(left < right or (left == right and not strictly))
+        return self.make(Op.BEFORE if strictly else Op.NOT_AFTER, a, b)
+
+    def among(self, value: int, members: Iterable[float | str]) -> int:
+        """`value in [members]`."""
+        chosen = sorted(set(members), key=lambda member: (str(type(member)), member))
+        constant = self.constant(value) if self.text(value) is None else self.text(value)
+        if constant is not None:
+            return self.truth(constant in chosen)
+        return self.make(Op.AMONG, value, payload=tuple(chosen))
+
+    def defined(self, value: int) -> int:
+        """`known(signal)`."""
+        constant = self.nodes[value].op in (Op.CONST, Op.WORD, Op.TRUTH)
+        return self.truth(True) if constant else self.make(Op.DEFINED, value)
 
     def arithmetic(self, op: Op, *args: int) -> int:
         """Arithmetic, `min`, `max`; constants are computed. A constant divisor must not be 0."""
@@ -198,7 +250,16 @@ def reachable(nodes: tuple[Node, ...], root: int) -> tuple[int, ...]:
 def cost(nodes: tuple[Node, ...], root: int) -> int:
     """Operations over whole columns that one evaluation takes; reading a column is free."""
     used = (nodes[place] for place in reachable(nodes, root))
-    return sum(max(1, len(node.args) - 1) for node in used if node.op not in _FREE)
+    return sum(operations(node) for node in used)
+
+
+def operations(node: Node) -> int:
+    """What one node costs: reading is free, a chain of n is n - 1, and a list is searched by halves."""
+    if node.op in _FREE:
+        return 0
+    if node.op is Op.AMONG and isinstance(node.payload, tuple):
+        return len(node.payload).bit_length()
+    return max(1, len(node.args) - 1)
 
 
 def _divide(a: float, b: float) -> float:

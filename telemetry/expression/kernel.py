@@ -12,6 +12,8 @@ import numpy as np
 
 from telemetry.columns import Bools, Column, Floats
 from telemetry.expression.ir import BOOLS, Node, Op
+from telemetry.expression.text import Tables
+from telemetry.words import WORDS
 
 TRUE, FALSE, VALUE = 1, 2, 4
 BOTH = TRUE | FALSE
@@ -56,7 +58,7 @@ def _needs(node: Node, wanted: int) -> tuple[tuple[int, int], ...]:
         return ((node.args[0], swapped),)
     if node.op in (Op.AND, Op.OR):
         return tuple((arg, wanted) for arg in node.args)
-    if node.op is Op.SAME:
+    if node.op in (Op.SAME, Op.DEFINED):
         return tuple((arg, BOTH) for arg in node.args)
     if node.op is Op.EITHER:
         return ((node.args[0], BOTH), (node.args[1], wanted), (node.args[2], wanted))
@@ -68,10 +70,11 @@ def _needs(node: Node, wanted: int) -> tuple[tuple[int, int], ...]:
 class Frame:
     """The planes of one evaluation, by place."""
 
-    __slots__ = ("columns", "false", "rows", "true", "values")
+    __slots__ = ("columns", "false", "rows", "tables", "true", "values")
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
+    def __init__(self, columns: Mapping[str, Column], tables: Tables) -> None:
         self.columns = columns
+        self.tables = tables
         self.rows = next((len(column.values) for column in columns.values()), 0)
         self.values: dict[int, Numbers] = {}
         self.true: dict[int, Bools] = {}
@@ -84,10 +87,11 @@ class Frame:
                 node = nodes[place]
                 if node.op not in BOOLS:
                     self.values[place] = _VALUES[node.op](self, node)
-                if wanted & TRUE:
-                    self.true[place] = _TRUE[node.op](self, node)
-                if wanted & FALSE:
-                    self.false[place] = _FALSE[node.op](self, node)
+                else:
+                    if wanted & TRUE:
+                        self.true[place] = _TRUE[node.op](self, node)
+                    if wanted & FALSE:
+                        self.false[place] = _FALSE[node.op](self, node)
                 for free in frees:
                     self.values.pop(free, None)
                     self.true.pop(free, None)
@@ -143,7 +147,11 @@ def _choice(frame: Frame, node: Node) -> Floats:
 
 
 def _constant(_frame: Frame, node: Node) -> float:
-    return float(node.payload or 0.0)
+    return node.payload if isinstance(node.payload, float) else 0.0
+
+
+def _word(_frame: Frame, node: Node) -> float:
+    return WORDS.code(str(node.payload))
 
 
 _BINARY: dict[Op, Callable[[Numbers, Numbers], Numbers]] = {
@@ -171,6 +179,7 @@ _VALUES: dict[Op, Callable[[Frame, Node], Numbers]] = {
     Op.DIVIDE: _divide,
     Op.NEGATE: _negate,
     Op.CHOICE: _choice,
+    Op.WORD: _word,
     **dict.fromkeys(_BINARY, _binary),
 }
 
@@ -219,6 +228,53 @@ def _either(planes: str) -> Callable[[Frame, Node], Bools]:
     return plane
 
 
+def _ordered(test: Callable[[Numbers, Numbers], Bools]) -> Callable[[Frame, Node], Bools]:
+    """Strings by their ranks, both of one table: a string that comes later moves the ranks of the others."""
+    return lambda frame, node: test(*frame.tables.ranked(*(np.asarray(side) for side in frame.operands(node))))
+
+
+def _answers(frame: Frame, node: Node) -> Bools:
+    function, part = _pair(node)
+    return frame.tables.answers(function, part, np.asarray(frame.values[node.args[0]]))
+
+
+def _denies(frame: Frame, node: Node) -> Bools:
+    return ~_answers(frame, node) & _there(frame, node)
+
+
+def _there(frame: Frame, node: Node) -> Bools:
+    """Where the argument is known."""
+    there: Bools = ~np.isnan(np.asarray(frame.values[node.args[0]]))
+    return there
+
+
+def _pair(node: Node) -> tuple[str, str]:
+    function, part = node.payload if isinstance(node.payload, tuple) else ("", "")
+    return str(function), str(part)
+
+
+def _among(frame: Frame, node: Node) -> Bools:
+    """Members are few and sorted: halving them beats comparing with each."""
+    payload = node.payload if isinstance(node.payload, tuple) else ()
+    members = np.sort([WORDS.code(member) if isinstance(member, str) else member for member in payload])
+    values = np.asarray(frame.values[node.args[0]])
+    place = np.minimum(np.searchsorted(members, values), len(members) - 1)
+    found: Bools = np.equal(members[place], values)
+    return found
+
+
+def _not_among(frame: Frame, node: Node) -> Bools:
+    return ~_among(frame, node) & _there(frame, node)
+
+
+def _defined(frame: Frame, node: Node) -> Bools:
+    place = node.args[0]
+    if place in frame.true:
+        return frame.true[place] | frame.false[place]
+    defined: Bools = ~np.isnan(np.broadcast_to(frame.values[place], frame.rows))
+    return defined
+
+
 _TRUE: dict[Op, Callable[[Frame, Node], Bools]] = {
     Op.TRUTH: _truth(True),
     Op.FLAG: _flag(1.0),
@@ -231,6 +287,12 @@ _TRUE: dict[Op, Callable[[Frame, Node], Bools]] = {
     Op.EQUAL: _compare(np.equal),
     Op.SAME: _agree,
     Op.EITHER: _either("true"),
+    Op.IS: _compare(np.equal),
+    Op.BEFORE: _ordered(np.less),
+    Op.NOT_AFTER: _ordered(np.less_equal),
+    Op.TEXT: _answers,
+    Op.AMONG: _among,
+    Op.DEFINED: _defined,
 }
 _FALSE: dict[Op, Callable[[Frame, Node], Bools]] = {
     Op.TRUTH: _truth(False),
@@ -244,4 +306,10 @@ _FALSE: dict[Op, Callable[[Frame, Node], Bools]] = {
     Op.EQUAL: _apart,
     Op.SAME: _differ,
     Op.EITHER: _either("false"),
+    Op.IS: _apart,
+    Op.BEFORE: _ordered(np.greater_equal),
+    Op.NOT_AFTER: _ordered(np.greater),
+    Op.TEXT: _denies,
+    Op.AMONG: _not_among,
+    Op.DEFINED: lambda frame, node: ~_defined(frame, node),
 }

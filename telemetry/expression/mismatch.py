@@ -46,7 +46,7 @@ def _pair_hint(types: tuple[Type, ...]) -> str:
     kinds = set(types)
     if Type.STRING in kinds:
         time = Type.DURATION in kinds
-        return "write the time as duration('10m')" if time else "text has a place in duration('…') only, so far"
+        return "write the time as duration('10m')" if time else "text is compared with text only"
     if Type.DURATION in kinds and kinds & {Type.NUMBER, Type.INTEGER}:
         return "a time needs its unit: write e.g. duration('10s') or duration('10m')"
     return "a bool stands alone (probe.ok), or negated (!probe.ok)" if Type.BOOL in kinds else ""

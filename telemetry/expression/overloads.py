@@ -6,6 +6,7 @@ from enum import StrEnum
 from itertools import product
 
 from telemetry.expression.ir import Graph, Op
+from telemetry.expression.text import MEMBERS
 
 
 class Type(StrEnum):
@@ -17,6 +18,8 @@ class Type(StrEnum):
     BOOL = "a bool"
     STRING = "a string"
     COLUMN = "a column"  # not its value: what known(), age() and count() ask about
+    LIST = "a list"  # of constants, behind `in` only
+    LABELS = "the labels"
 
 
 Build = Callable[..., int]
@@ -39,7 +42,7 @@ class Overload:
     build: Build
 
 
-_N, _I, _D, _B = Type.NUMBER, Type.INTEGER, Type.DURATION, Type.BOOL
+_N, _I, _D, _B, _S = Type.NUMBER, Type.INTEGER, Type.DURATION, Type.BOOL, Type.STRING
 _NUMBERS = tuple(product((_N, _I), repeat=2))
 VARIADIC = frozenset({"min", "max"})
 """Functions of two or more arguments, applied from the left."""
@@ -61,6 +64,12 @@ def _comparisons() -> Iterator[Overload]:
     orders = {"_<_": Graph.less, "_<=_": Graph.at_most, "_>_": Graph.more, "_>=_": Graph.at_least}
     for function, build in orders.items():
         yield from (Overload(function, args, _B, build) for args in (*_NUMBERS, (_D, _D)))
+    yield Overload("_<_", (_S, _S), _B, lambda graph, a, b: graph.before(a, b, strictly=True))
+    yield Overload("_<=_", (_S, _S), _B, lambda graph, a, b: graph.before(a, b, strictly=False))
+    yield Overload("_>_", (_S, _S), _B, lambda graph, a, b: graph.before(b, a, strictly=True))
+    yield Overload("_>=_", (_S, _S), _B, lambda graph, a, b: graph.before(b, a, strictly=False))
+    yield Overload("_==_", (_S, _S), _B, Graph.equal_text)
+    yield Overload("_!=_", (_S, _S), _B, Graph.different_text)
     for function, numbers, bools in (("_==_", Graph.equal, Graph.same), ("_!=_", Graph.different, Graph.unlike)):
         yield from (Overload(function, args, _B, numbers) for args in _NUMBERS)
         yield Overload(function, (_B, _B), _B, bools)
@@ -90,19 +99,30 @@ def _logic() -> Iterator[Overload]:
     yield Overload("!_", (_B,), _B, Graph.negation)
     yield from (Overload("_?_:_", (_B, *args), _N, Graph.choice) for args in _NUMBERS)
     yield Overload("_?_:_", (_B, _D, _D), _D, Graph.choice)
+    yield Overload("_?_:_", (_B, _S, _S), _S, Graph.choice)
     yield Overload("_?_:_", (_B, _B, _B), _B, Graph.either)
     yield Overload("known", (Type.COLUMN,), _B, _ask(Op.KNOWN))
     yield Overload("age", (Type.COLUMN,), _D, _ask(Op.AGE))
     yield Overload("count", (Type.COLUMN,), _N, _ask(Op.COUNT))
 
 
-def _duration(_graph: Graph, literal: int) -> int:
-    return literal  # the checker has read the text already
+def _built(_graph: Graph, *args: int) -> int:
+    return args[0]  # never asked: `special` builds these
+
+
+def _special() -> Iterator[Overload]:
+    """What the checker builds itself, because it looks at more than types."""
+    yield Overload("duration", (_S,), _D, _built)
+    yield from (Overload("@in", (kind, Type.LIST), _B, _built) for kind in (_N, _I, _S))
+    yield Overload("@in", (_S, Type.LABELS), _B, _built)
+    yield Overload("_[_]", (Type.LABELS, _S), _S, _built)
+    yield Overload("has", (Type.COLUMN,), _B, _built)
+    yield from (Overload(function, (_S, _S), _B, _built) for function in sorted(MEMBERS))
 
 
 OVERLOADS: dict[tuple[str, tuple[Type, ...]], Overload] = {
     (overload.function, overload.args): overload
-    for overload in (*_comparisons(), *_arithmetics(), *_logic(), Overload("duration", (Type.STRING,), _D, _duration))
+    for overload in (*_comparisons(), *_arithmetics(), *_logic(), *_special())
 }
 """Every overload, by function and argument types."""
 FUNCTIONS = frozenset(function for function, _ in OVERLOADS)

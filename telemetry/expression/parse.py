@@ -11,6 +11,7 @@ from typing import NamedTuple, Never
 
 from telemetry.expression.hints import syntax_hint
 from telemetry.expression.problem import ExpressionError, Problem
+from telemetry.expression.text import MEMBERS
 
 MAX_BYTES = 4096
 """Longest source, in UTF-8 bytes."""
@@ -20,19 +21,22 @@ MAX_DEPTH = 32
 _TOKEN = re.compile(
     r"""(?P<space>(?:[ \t\r\n\f]|//[^\n]*)+)
       | (?P<number>(?:[0-9]+\.[0-9]+|\.[0-9]+|[0-9]+)(?:[eE][+-]?[0-9]+)?)
+      | (?P<raw>[rR](?:'[^'\r\n]*'|"[^"\r\n]*"))
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
-      | (?P<string>'[^'\\\r\n]*'|"[^"\\\r\n]*")
-      | (?P<operator>&&|\|\||==|!=|<=|>=|[-+*/<>!(),?:])
+      | (?P<string>'(?:[^'\\\r\n]|\\.)*'|"(?:[^"\\\r\n]|\\.)*")
+      | (?P<operator>&&|\|\||==|!=|<=|>=|[-+*/<>!(),?:\[\].])
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "t": "\t", "r": "\r"}
 _CHOICE, _OR, _AND, _RELATION, _SUM, _PRODUCT = 1, 2, 3, 4, 5, 6
 _POWER = {
     "||": _OR,
     "&&": _AND,
     **dict.fromkeys(("+", "-"), _SUM),
     **dict.fromkeys(("*", "/"), _PRODUCT),
-    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), _RELATION),
+    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!=", "in"), _RELATION),
 }
 
 
@@ -42,6 +46,7 @@ class Form(Enum):
     LITERAL = "literal"
     NAME = "name"
     CALL = "call"
+    MEMBER = "member"  # a call written as `value.function(…)`; its first argument is the value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Syntax:
     """One node of the tree.
 
     Attributes:
-        form: literal, name or call; operators are calls of functions such as `_<_`, as in CEL.
+        form: literal, name, call or member call; operators are calls of functions such as `_<_`, as in CEL.
         offset: where its text starts, in code points.
         length: how long its text is.
         value: a literal's value, or the name of the column or function.
@@ -132,7 +137,7 @@ class _Parser:
     def _expression(self, floor: int) -> _Operand:
         """Parse operators that bind tighter than `floor`."""
         left = self._operand()
-        while self._next.kind == "operator":
+        while self._next.kind == "operator" or self._next.text == "in":
             text = self._next.text
             if text == "?" and floor < _CHOICE:
                 return self._choice(left)
@@ -144,7 +149,7 @@ class _Parser:
 
     def _binary(self, left: _Operand, power: int) -> _Operand:
         text = self._take().text
-        return self._call(f"_{text}_", (left, self._expression(power)))
+        return self._call("@in" if text == "in" else f"_{text}_", (left, self._expression(power)))
 
     def _chain(self, left: _Operand, text: str, power: int) -> _Operand:
         """`a && b && c` is one node: as people read it, and no chain nests."""
@@ -163,13 +168,34 @@ class _Parser:
         return self._call("_?_:_", (condition, then, otherwise))
 
     def _operand(self) -> _Operand:
+        """A value, with what is asked of it behind it: `labels["tier"].startsWith("web")`."""
+        value = self._value()
+        while self._is("[") or self._is("."):
+            value = self._index(value) if self._is("[") else self._member(value)
+        return value
+
+    def _index(self, value: _Operand) -> _Operand:
+        self._enter(self._take())
+        key = self._expression(0)
+        self._depth -= 1
+        return self._call("_[_]", (value, key), value.start, self._expect("]", "behind the key").end)
+
+    def _member(self, value: _Operand) -> _Operand:
+        self._take()
+        name = self._next
+        if name.kind != "name":
+            self._unexpected("expected a function")
+        self._take()
+        if not self._is("("):
+            self._fail(name, f"a value has no {name.text}", "only columns and labels have names with dots")
+        return self._called(Form.MEMBER, name.text, value.start, (value,))
+
+    def _value(self) -> _Operand:
         token = self._take()
-        if token.kind == "number":
-            return self._number(token)
-        if token.kind == "string":
-            return self._leaf(Form.LITERAL, token, token.text[1:-1])
-        if token.kind == "name":
-            return self._name(token)
+        leaf = {"number": self._number, "string": self._string, "raw": self._string, "name": self._name}
+        return leaf[token.kind](token) if token.kind in leaf else self._composed(token)
+
+    def _composed(self, token: _Token) -> _Operand:
         if token.kind == "operator" and token.text in ("!", "-"):
             self._enter(token)
             operand = self._operand()
@@ -180,8 +206,26 @@ class _Parser:
             inner = self._expression(0)
             self._depth -= 1
             return _Operand(inner.node, token.start, self._expect(")", "to close the parenthesis").end)
+        if token.kind == "operator" and token.text == "[":
+            self._enter(token)
+            items, end = self._list("]")
+            return self._call("[]", items, token.start, end)
         self._at -= 1
         return self._unexpected("expected a value")
+
+    def _string(self, token: _Token) -> _Operand:
+        text = token.text[2:-1] if token.kind == "raw" else self._unescaped(token)
+        return self._leaf(Form.LITERAL, token, text)
+
+    def _unescaped(self, token: _Token) -> str:
+        body = token.text[1:-1]
+        for found in _ESCAPE.finditer(body):
+            if found[1] not in _ESCAPES:
+                place = _Token("string", found[0], token.start + 1 + found.start(), token.start + 1 + found.end())
+                self._fail(
+                    place, f"{ascii(found[0])[1:-1]} is no escape", "in a pattern write r'…', where \\ is itself"
+                )
+        return _ESCAPE.sub(lambda found: _ESCAPES[found[1]], body)
 
     def _number(self, token: _Token) -> _Operand:
         if self._next.start == token.end and (self._next.kind in ("name", "number") or self._next.text == "."):
@@ -191,20 +235,33 @@ class _Parser:
 
     def _name(self, token: _Token) -> _Operand:
         if self._is("("):
-            self._enter(self._take())
-            args: list[_Operand] = []
-            while not self._is(")"):
-                if args:
-                    self._expect(",", "or ) in the call")
-                args.append(self._expression(0))
-            self._depth -= 1
-            return self._call(token.text, tuple(args), token.start, self._take().end)
+            owner, _, function = token.text.rpartition(".")
+            if owner and function in MEMBERS:
+                value = self._leaf(Form.NAME, _Token("name", owner, token.start, token.start + len(owner)), owner)
+                return self._called(Form.MEMBER, function, token.start, (value,))
+            return self._called(Form.CALL, token.text, token.start, ())
         if token.text in ("true", "false"):
             return self._leaf(Form.LITERAL, token, token.text == "true")
         if token.text in ("null", "in"):
             self._at -= 1
             self._unexpected("expected a value")
         return self._leaf(Form.NAME, token, token.text)
+
+    def _called(self, form: Form, function: str, start: int, given: tuple[_Operand, ...]) -> _Operand:
+        self._enter(self._take())
+        args, end = self._list(")")
+        args = given + args
+        return self._add(Syntax(form, start, end - start, function, tuple(arg.node for arg in args)))
+
+    def _list(self, close: str) -> tuple[tuple[_Operand, ...], int]:
+        """What stands between an opening sign and `close`, and where that ends."""
+        items: list[_Operand] = []
+        while not self._is(close):
+            if items:
+                self._expect(",", f"or {close} in the {'call' if close == ')' else 'list'}")
+            items.append(self._expression(0))
+        self._depth -= 1
+        return tuple(items), self._take().end
 
     def _leaf(self, form: Form, token: _Token, value: bool | float | str) -> _Operand:
         return self._add(Syntax(form, token.start, token.end - token.start, value))

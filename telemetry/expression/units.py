@@ -22,7 +22,8 @@ def parse_unit(text: str) -> Unit:
     return tuple(sorted(exponents.items()))
 
 
-def _text(unit: Unit) -> str:
+def unit_text(unit: Unit) -> str:
+    """It in words: `in byte/s`, `a plain number`."""
     above = "·".join(name if power == 1 else f"{name}^{power}" for name, power in unit if power > 0)
     below = "·".join(name if power == -1 else f"{name}^{-power}" for name, power in unit if power < 0)
     if not unit:
@@ -47,6 +48,11 @@ class Units:
         self._source = source
         self._columns = columns
         self._units: list[Unit | None] = []
+
+    @property
+    def root(self) -> Unit | None:
+        """The unit of the last node."""
+        return self._units[-1]
 
     def add(self, node: Syntax, tree: tuple[Syntax, ...], types: list[Type | None]) -> None:
         """Find the unit of the next node of the tree; `types` holds the types up to and with it."""
@@ -88,13 +94,13 @@ class Units:
         for arg in (left, right):
             if self._units[arg]:
                 text = self._quote(tree[arg])
-                message = f"{text} is {_text(self._units[arg] or ())}, which can not scale a duration"
+                message = f"{text} is {unit_text(self._units[arg] or ())}, which can not scale a duration"
                 hint = "multiply or divide durations by plain numbers only"
                 self.problems.append(Problem(node.offset, node.length, message, hint))
         return () if types[left] is types[right] else None
 
     def _mismatch(self, node: Syntax, a: Syntax, b: Syntax, units: tuple[Unit, Unit]) -> None:
-        message = f"{self._quote(a)} is {_text(units[0])}, {self._quote(b)} is {_text(units[1])}"
+        message = f"{self._quote(a)} is {unit_text(units[0])}, {self._quote(b)} is {unit_text(units[1])}"
         hint = "only numbers of one unit can be compared, added or chosen between"
         self.problems.append(Problem(node.offset, node.length, message, hint))
 

@@ -1,5 +1,6 @@
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ class Board:
     trouble: str = ""
     epoch: int = 3
     metrics: str = "127.0.0.1:9464"
+    received: Mapping[str, Any] = field(default_factory=dict)
 
 
 def health(service: Service, **given: Any) -> tuple[str, str]:

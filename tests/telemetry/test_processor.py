@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telemetry.batch import Batch, Requests
 from telemetry.columns import COLUMNS
 from telemetry.inventory import Facts, Instance, Sample
+from telemetry.origins import Origin
 from telemetry.processor import Processor
 from telemetry.sources import Reading
 from telemetry.target import Target
@@ -151,10 +153,22 @@ def test_how_many_are_ready_is_unknown_while_no_instance_was_asked(processor):
     assert cell(processor, "replicas.ready")[0] == 0.0
 
 
-def test_telemetry_age_is_since_the_last_sample_of_the_target(processor):
-    processor.ingest(listing(WEB, CART, samples=[sample(at=90.0), sample(column="threads.count", at=95.0)]))
-    assert cell(processor, "telemetry.age")[:2] == (5.0, 0.0)
-    assert cell(processor, "telemetry.age")[3] is True
+def spans(*took, name="web", namespace="shop", instance="i1", at=100.0, failed=0):
+    """A batch of requests that ended at `at`."""
+    ended = np.full(len(took), round(at * 1e9), np.uint64)
+    started = ended - np.array([round(t * 1e9) for t in took], np.uint64)
+    wrong = np.arange(len(took)) < failed
+    requests = Requests(np.zeros(len(took), np.int64), started, ended, wrong)
+    return Batch((Origin(name, namespace, instance),), (len(took),), requests)
+
+
+def test_telemetry_age_is_since_the_workload_itself_sent_something(processor):
+    processor.ingest(listing(WEB, CART, samples=[sample(at=99.0)]))
+    assert cell(processor, "telemetry.age")[3] is False  # what the platform or the host measured is no word of its own
+    processor.take(spans(0.1), 100.0)
+    processor.refresh(100.0)
+    assert cell(processor, "telemetry.age", now=105.0)[:2] == (5.0, 0.0)
+    assert cell(processor, "telemetry.age", now=105.0)[3] is True
     assert cell(processor, "telemetry.age", CART)[3] is False
     assert cell(processor, "telemetry.age", now=9e9)[3] is True
 

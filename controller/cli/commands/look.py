@@ -1,7 +1,7 @@
 """status, analyze, episodes, why: they change nothing, with a running loop or without."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -80,6 +80,7 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
             Field("MEMORY", lambda r: _bytes(r["memory_bytes"]), right=True),
             Field("RESTARTS", lambda r: _count(r["restarts"]), right=True),
             Field("UP", lambda r: _span(r["up_seconds"]), right=True),
+            *_traffic(shown["targets"]),
             Field("EPISODE", lambda r: ", ".join(f"{e['id']} {e['state']}" for e in r["episodes"])),
             Field("KIND", lambda r: r["kind"], wide=True),
             Field("PLATFORM", lambda r: r["platform"], wide=True),
@@ -90,6 +91,44 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
         notes=[*_summary(shown), *shown["attention"]],
         empty=f"no targets{where}",
     )
+
+
+def _traffic(rows: Sequence[Mapping[str, Any]]) -> tuple[Field, ...]:
+    """What workloads tell of themselves, in a narrow table only if one of them does."""
+    wide = all(row["requests_per_second"] is None for row in rows)
+    return (
+        Field("REQ/S", lambda r: _rate(r["requests_per_second"]), wide=wide, right=True),
+        Field("ERRORS", lambda r: _share(r["errors"]), wide=wide, right=True),
+        Field("P99", lambda r: _latency(r["p99_seconds"]), wide=wide, right=True),
+    )
+
+
+def _received(received: Mapping[str, Any]) -> list[str]:
+    """Where telemetry is received and how much, and who sends without being a target."""
+    otlp = received.get("otlp", {})
+    lines = []
+    if otlp.get("why"):
+        lines.append(f"OTLP is not received: {otlp['why']}")
+    if otlp.get("address"):
+        rates = otlp["per_second"]
+        lost = sum(n for fates in otlp["items"].values() for fate, n in fates.items() if fate not in _NOT_LOST)
+        refused = sum(total for outcome, total in otlp["requests"].items() if outcome != "taken")
+        said = [f"{_rate(rates['spans'])} spans/s", f"{_rate(rates['data_points'])} points/s"]
+        said += [f"{lost} items not taken"] if lost else []
+        said += [f"{refused} requests refused"] if refused else []
+        lines.append(f"OTLP at http://{otlp['address']}: {', '.join(said)}")
+    return lines + [_unlisted(service) for service in received.get("unlisted", ())]
+
+
+_NOT_LOST = ("accepted", "unmatched", "not_read")
+
+
+def _unlisted(service: Mapping[str, Any]) -> str:
+    name = "/".join(part for part in (service["namespace"], service["name"]) if part)
+    told = [f"{_rate(service['requests_per_second'])} requests/s"]
+    told += [f"{_share(service['errors'])} errors"] if service["errors"] is not None else []
+    told += [f"p99 {_latency(service['p99_seconds'])}"] if service["p99_seconds"] is not None else []
+    return f"seen, but no platform lists it: {name}, {', '.join(told)}; no policy reads it"
 
 
 def _summary(shown: Mapping[str, Any]) -> list[str]:
@@ -104,6 +143,7 @@ def _summary(shown: Mapping[str, Any]) -> list[str]:
     lines += [f"{platform} does not answer: {why}" for platform, why in telemetry["silent"].items()]
     if loop["metrics"]:
         lines.append(f"leadership {loop['epoch']}, metrics at http://{loop['metrics']}/metrics")
+    lines += _received(shown["received"])
     lines += [f"trouble: {loop['trouble']}"] if loop["trouble"] else []
     return lines + [f"policies not in force: {problem}" for problem in loop["policy_problems"]]
 
@@ -228,6 +268,20 @@ def _detail(guard: Mapping[str, Any]) -> str:
 
 def _percent(value: float | None) -> str:
     return "?" if value is None else f"{value * 100:.0f}%"
+
+
+def _share(value: float | None) -> str:
+    return "?" if value is None else f"{value * 100:.{1 if 0 < value < 0.1 else 0}f}%"
+
+
+def _rate(value: float | None) -> str:
+    return "?" if value is None else f"{value:.{1 if 0 < value < 10 else 0}f}"
+
+
+def _latency(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f}ms" if seconds < 1 else f"{seconds:.1f}s"
 
 
 def _count(value: float | None) -> str:

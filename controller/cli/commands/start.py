@@ -67,12 +67,21 @@ def loop(
     metrics: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Loopback address of /metrics and /healthz, or off.")
     ] = None,
+    otlp: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Loopback address that receives OTLP over HTTP, or off.")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="One tick, then end.")] = False,
 ) -> None:
     """Watch, decide and act until stopped."""
     session: Session = ctx.obj
     settings = session.settings(
-        services=services, policies=policies, interval=interval, mode_cap=mode, dry_run=dry_run, metrics=metrics
+        services=services,
+        policies=policies,
+        interval=interval,
+        mode_cap=mode,
+        dry_run=dry_run,
+        metrics=metrics,
+        otlp=otlp,
     )
     _ready(settings)
     stop = Event()

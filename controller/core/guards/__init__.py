@@ -15,11 +15,14 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "paused": stop.paused,
         "recovering": stop.recovering,
         "warmup": stop.warmup,
+        "storm": stop.storm,
+        "own storm": stop.own_storm,
         # ownership: it is not ours to touch
         "scope": ownership.scope,
         "protected": ownership.protected,
         "mechanism": ownership.mechanism,
         "claimed": ownership.claimed,
+        "contested": ownership.contested,
         # mode: the policy itself does not allow it now
         "mode": mode.mode,
         "window": mode.window,
@@ -31,6 +34,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         # budgets: enough for now
         "exhausted": budgets.exhausted,
         "backoff": budgets.backoff,
+        "flapping": budgets.flapping,
         "cooldown": budgets.cooldown,
         "rate": budgets.rate,
         "unavailable": budgets.unavailable,

@@ -2,6 +2,7 @@
 
 from actions.plan import Refusal
 from actions.reason import Reason
+from controller.core.knobs import too_soon
 from controller.core.state import Failures, age
 from controller.core.wish import Limits, Wish
 from policies.policy import allowed_unavailable
@@ -29,6 +30,16 @@ def backoff(wish: Wish) -> Refusal | None:
         return None
     left = backoff_of(failures, wish.limits) - age(wish.now, failures.at)
     return None if left <= 0 else Refusal(Reason.BACKOFF, f"failure {failures.count} in a row, waiting to try again")
+
+
+def flapping(wish: Wish) -> Refusal | None:
+    """A field that went one way is not moved the other way soon after; two policies must not pull at it in turns."""
+    for change in wish.plan.changes:
+        knob = wish.state.knobs.get(f"{change.object}#{change.path}")
+        wait = too_soon(knob, change, wish.now, wish.limits.turn_spacing, ours=bool(wish.proposal.by_person))
+        if wait > 0:
+            return Refusal(Reason.FLAPPING, f"{change.path} changed direction lately; not to be moved for {wait:.0f}s")
+    return None
 
 
 def cooldown(wish: Wish) -> Refusal | None:

@@ -4,6 +4,7 @@ from actions.plan import Refusal
 from actions.reason import Reason
 from controller.core.state import age
 from controller.core.wish import Wish
+from policies.evaluate import when_verdict
 from telemetry.verdict import Verdict
 
 
@@ -11,9 +12,7 @@ def unknown(wish: Wish) -> Refusal | None:
     """The condition must surely hold in this very snapshot, and every platform fact must be an answer."""
     if wish.proposal.by_person:
         return None
-    row = wish.snapshot.rows.get(wish.target)
-    verdict = wish.policy.when.evaluate(wish.snapshot.columns).at(row)
-    if verdict is not Verdict.UNKNOWN:
+    if when_verdict(wish.policy, wish.snapshot, wish.target) is not Verdict.UNKNOWN:
         return None
     return Refusal(Reason.UNKNOWN, f"cannot tell whether `{wish.policy.when.source}` holds")
 

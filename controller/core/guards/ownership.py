@@ -4,6 +4,8 @@ from fnmatch import fnmatchcase
 
 from actions.plan import Refusal
 from actions.reason import Reason
+from controller.core.knobs import HANDS_OFF
+from controller.core.knobs import contested as is_contested
 from controller.core.wish import Wish
 
 
@@ -40,4 +42,15 @@ def claimed(wish: Wish) -> Refusal | None:
             if holder is not None and holder != wish.proposal.key:
                 other = wish.state.episodes[holder].id
                 return Refusal(Reason.CLAIMED, f"episode {other} ({holder.policy}) is at it")
+    return None
+
+
+def contested(wish: Wish) -> Refusal | None:
+    """Somebody else keeps taking back what we change: it is theirs."""
+    for change in wish.plan.changes:
+        name = f"{change.object}#{change.path}"
+        if is_contested(wish.state.knobs.get(name), wish.now):
+            return Refusal(
+                Reason.CONTESTED, f"somebody else changed {change.path} {HANDS_OFF} times while we held it: hands off"
+            )
     return None

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from actions.plan import Change, Plan, Undo
 from actions.reason import Reason
 from controller.core.records import (
+    OWN_STORM,
     AnyRecord,
     Closed,
     Crowded,
@@ -22,6 +23,7 @@ from controller.core.records import (
     Result,
     Said,
     Step,
+    Storm,
     Verb,
 )
 from telemetry.target import Target
@@ -94,6 +96,7 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
         st.none() | st.booleans(),
         st.lists(st.sampled_from(TARGETS), max_size=2).map(tuple),
     ),
+    st.builds(Storm, times, st.sampled_from(["a", "a/b", OWN_STORM]), texts, times, st.booleans()),
     st.builds(Crowded, times, st.sampled_from(["p", "q"]), st.integers(0, 20)),
     st.builds(
         Said,
@@ -101,7 +104,7 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
         texts,
         st.sampled_from(Verb),
         texts,
-        st.sampled_from(["", "e1", "e2", "e3"]),
+        st.sampled_from(["", "e1", "e2", "e3", OWN_STORM]),
         st.none() | requests,
     ),
     st.builds(Loaded, times, st.sampled_from(["p", "q"]), st.just("") | hashes, texts, st.booleans()),

@@ -59,11 +59,18 @@ EARLY, JUDGING, DUE = NOW + 1, NOW + 10, NOW + 30
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
 
-def case(*records: AnyRecord, of: Policy = ONE, now: float = NOW, until: Verdict = FAIL, gone: bool = False) -> Case:
+def case(
+    *records: AnyRecord,
+    of: Policy = ONE,
+    now: float = NOW,
+    until: Verdict = FAIL,
+    gone: bool = False,
+    spacing: float = 0.0,
+) -> Case:
     """The episode that these records make, at a time."""
     key = Key(of.name, WEB.target)
     state = fold([opened(of, WEB), *records], led(of))
-    return Case(now, state.episodes[key], until, of, state, Limits(attempts=3), gone)
+    return Case(now, state.episodes[key], until, of, state, Limits(attempts=3, turn_spacing=spacing), gone)
 
 
 def do(of: Policy = ONE, plan: Plan | None = None, **given: object) -> Intent:
@@ -137,7 +144,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "a person ended it, nothing to put back": lambda: case(
         *done(RESTARTING, restart_plan(WEB)), said(Verb.ABORT), of=RESTARTING
     ),
-    "passed, stages left, hold over, free": lambda: case(*passed(), now=NOW + 60),
+    "passed, stages left, hold over, free, not flapping": lambda: case(*passed(), now=NOW + 60),
     "passed, stages left": lambda: case(*passed(), now=NOW + 59),
     "passed": lambda: case(*passed(RESTARTING, restart_plan(WEB)), of=RESTARTING),
     "a probe failed, a further rung is left": lambda: case(*looked(PASS, FAIL), of=LOOKING),
@@ -232,7 +239,7 @@ def test_what_is_wholly_lifted_is_not_undone() -> None:
 
 
 def test_a_release_lifts_stage_by_stage_and_then_it_is_healed() -> None:
-    first = follow_up(CASES["passed, stages left, hold over, free"]())
+    first = follow_up(CASES["passed, stages left, hold over, free, not flapping"]())
     assert isinstance(first, Intent)
     assert (first.step, first.stage, first.changes) == (Step.RELEASE, 1, (change(WEB, 5, 4),))
     assert first.hold == 30.0
@@ -304,7 +311,7 @@ def test_a_leadership_before_the_intent_moves_nothing() -> None:
 
 
 def test_a_further_step_has_an_id_of_its_own() -> None:
-    for name in ("passed, stages left, hold over, free", "deadline, did not help, reversible, free"):
+    for name in ("passed, stages left, hold over, free, not flapping", "deadline, did not help, reversible, free"):
         built = CASES[name]()
         record = follow_up(built)
         assert isinstance(record, Intent)

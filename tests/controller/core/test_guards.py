@@ -11,7 +11,9 @@ from actions.reason import Reason
 from actions.registry import ACTIONS
 from actions.restart import Restart
 from controller.core.guards import GUARDS, budgets
+from controller.core.knobs import Knob
 from controller.core.records import (
+    OWN_STORM,
     AnyRecord,
     Closed,
     Evidence,
@@ -23,6 +25,7 @@ from controller.core.records import (
     Passed,
     Result,
     Said,
+    Storm,
     Verb,
 )
 from controller.core.state import Failures, State, fold
@@ -125,6 +128,15 @@ def failed(count: int, at: float) -> Callable[[State], None]:
     return change
 
 
+def turned(knob: Knob) -> Callable[[State], None]:
+    """The number of instances was moved before."""
+
+    def change(state: State) -> None:
+        state.knobs[f"{WEB.target}#desired"] = knob
+
+    return change
+
+
 RIVAL = policy("rival")
 HOURLY = {"throttle": {"limits": [{"max": 1, "per": "1h"}]}}
 COOLING = {"throttle": {"cooldown": "10m"}}
@@ -139,10 +151,13 @@ SCENARIOS: Mapping[str, Scenario] = {
         before=[*under_way(RIVAL)[:-1], Led(NOW - 20, 2, "b")],
     ),
     "warmup": scenario(Reason.WARMUP, before=[Led(NOW - 5, 2, "b")], limits=replace(WIDE, warmup=10.0)),
+    "storm": scenario(Reason.STORM, before=[Storm(NOW - 5, "memory/shop", "9 of 10 targets are sick or unknown")]),
+    "own storm": scenario(Reason.OWN_STORM, before=[Storm(NOW - 5, OWN_STORM, "4 of our last 5", until=NOW + 60)]),
     "scope": scenario(Reason.OUT_OF_SCOPE, {"namespace": "billing"}),
     "protected": scenario(Reason.PROTECTED, services=(replace(WEB, protected="label: hands off"),)),
     "mechanism": scenario(Reason.NO_MECHANISM, {"action": RESTART}, actions={"Restart": Careless()}),
     "claimed": scenario(Reason.CLAIMED, policies=[policy(), RIVAL], before=under_way(RIVAL, WEB)),
+    "contested": scenario(Reason.CONTESTED, state=turned(Knob(NOW - 60, up=True, reverts=2))),
     "mode": scenario(Reason.MODE, {"mode": "Observe"}),
     "window": scenario(Reason.WINDOW, {"activeWindows": [{"schedule": "0 3 * * *", "duration": "1h"}]}),
     "unknown": scenario(Reason.UNKNOWN, services=(replace(WEB, blind=True),)),
@@ -153,6 +168,11 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "exhausted": scenario(Reason.ATTEMPTS_EXHAUSTED, state=failed(3, NOW - 5000)),
     "backoff": scenario(Reason.BACKOFF, state=failed(2, NOW - 199)),
+    "flapping": scenario(
+        Reason.FLAPPING,
+        state=turned(Knob(NOW - 60, up=False, turns=(NOW - 60,))),
+        limits=replace(WIDE, turn_spacing=3600.0),
+    ),
     "cooldown": scenario(
         Reason.COOLDOWN, COOLING, before=ended(policy(**COOLING), WEB, Result.HEALED, NOW - 599, helped=True)
     ),

@@ -170,6 +170,10 @@ def _policy(name: str, spec: str) -> Policy:
     return compile_policy(json.dumps(document))
 
 
+CALM: Mapping[str, Any] = {"storm_share": 1.0, "own_failures": 6, "turn_spacing": 0.0}
+"""No storm ever begins, and no field is ever said to flap."""
+
+
 def rules(
     *policies: Policy,
     guards: Mapping[str, Guard] = GUARDS,
@@ -178,7 +182,7 @@ def rules(
     frozen: str = "",
 ) -> Rulebook:
     """Go by these; wide limits unless given."""
-    wide = Limits(max_concurrent=1000, warmup=0.0, attempts=3, backoff_first=100.0, backoff_max=1000.0)
+    wide = Limits(max_concurrent=1000, warmup=0.0, attempts=3, backoff_first=100.0, backoff_max=1000.0, **CALM)
     return Rulebook({p.hash: p for p in policies}, ACTIONS, guards, limits or wide, paused, frozen)
 
 

@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 
 from telemetry.columns import Column, ColumnSpec, Kind
 from telemetry.expression import Condition, ExpressionError, compile_condition
+from telemetry.reading import TEXTS, label_column
+from telemetry.words import WORDS
+
+Cell = float | str | None
 
 STALE = 180.0
 SPECS: dict[str, ColumnSpec] = {
@@ -20,8 +24,12 @@ SPECS: dict[str, ColumnSpec] = {
         ("d.b", Kind.DURATION, ""),
         ("b.a", Kind.BOOL, ""),
         ("b.b", Kind.BOOL, ""),
+        ("s.a", Kind.STRING, ""),
+        ("s.b", Kind.STRING, ""),
     )
 }
+FACTS = {"target.name": TEXTS["target.name"], 'labels["tier"]': label_column("tier")}
+"""Of the inventory: always there, without being declared."""
 
 
 def compiled(source: str) -> Condition | ExpressionError:
@@ -32,14 +40,15 @@ def compiled(source: str) -> Condition | ExpressionError:
         return error
 
 
-def column(spec: ColumnSpec, values: Sequence[float | None], ages: Sequence[float] | float = 0.0) -> Column:
+def column(spec: ColumnSpec, values: Sequence[Cell], ages: Sequence[float] | float = 0.0) -> Column:
     """A column of these cells; None was never sampled."""
-    cells = np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
+    coded = [WORDS.code(value) if isinstance(value, str) else value for value in values]
+    cells = np.array([np.nan if value is None else float(value) for value in coded], dtype=np.float64)
     age = np.broadcast_to(np.asarray(ages, dtype=np.float64), cells.shape).copy()
     return Column(spec, cells, age, np.where(np.isnan(cells), 0.0, 3.0))
 
 
-def table(specs: Mapping[str, ColumnSpec] = SPECS, **cells: Sequence[float | None]) -> dict[str, Column]:
+def table(specs: Mapping[str, ColumnSpec] = SPECS, **cells: Sequence[Cell]) -> dict[str, Column]:
     """Fresh columns by name, with `_` for the dot."""
     return {name.replace("_", ".", 1): column(specs[name.replace("_", ".", 1)], row) for name, row in cells.items()}
 
@@ -71,14 +80,44 @@ INTEGERS = _leaf("0", "1", "2", "3", "10", "100")
 SCALES = _leaf("2", "0.5", "4.0", "-1", "0", "n.power")
 NUMBER_LEAVES = _leaf(*NAMES[Kind.NUMBER], *NAMES[Kind.NUMBER], "0.5", "0.0", "1.0", "2.5", "1e3", "count(n.a)")
 DURATION_LEAVES = _leaf(*NAMES[Kind.DURATION], "duration('64s')", "duration('2m8s')", "age(d.a)", "age(b.b)")
-BOOL_LEAVES = _leaf(*NAMES[Kind.BOOL], *NAMES[Kind.BOOL], "known(n.a)", "known(d.b)", "known(b.a)", "true", "false")
+BOOL_LEAVES = _leaf(
+    *(*NAMES[Kind.BOOL], *NAMES[Kind.BOOL], "known(n.a)", "known(d.b)", "known(b.a)", "known(s.b)", "true", "false"),
+    *("has(labels.tier)", "has(target.labels.none)", "('tier' in labels)", "('none' in target.labels)"),
+)
+TEXT_LEAVES = _leaf(
+    *(
+        *NAMES[Kind.STRING],
+        *NAMES[Kind.STRING],
+        "target.name",
+        "labels.tier",
+        "labels['tier']",
+        'target.labels["none"]',
+    ),
+    *("'web'", '"web-1"', "'\u00fc'", "'\U0001f600'", "'\uffff'", "''", r"'it\'s'", r"r'a\b'"),
+)
+QUESTIONS = (
+    *("startsWith('web')", "endsWith('-1')", "contains('e')", "contains('')", "startsWith('never')"),
+    *("matches('^w')", r"matches(r'^web-\d+$')", "matches('(?i)WEB')", "matches('.')", "contains('\U0001f600')"),
+)
+STRING_LISTS = ("['web']", "['web', 'web-1', 'never']", "['\u00fc', 'api']")
+NUMBER_LISTS = ("[1]", "[0, 1, 2.5]", "[0.5, 1e308]", "[-1, 3.0]")
+
+Strategies = tuple[st.SearchStrategy[Tree], st.SearchStrategy[Tree], st.SearchStrategy[Tree], st.SearchStrategy[Tree]]
 
 
-def _grown(depth: int) -> tuple[st.SearchStrategy[Tree], st.SearchStrategy[Tree], st.SearchStrategy[Tree]]:
-    """Strategies for numbers, durations and bools of at most this depth."""
+def _asked_of_text(text: st.SearchStrategy[Tree], number: st.SearchStrategy[Tree]) -> list[st.SearchStrategy[Tree]]:
+    """Bools from strings, and from lists."""
+    found = [_node(f"({{}} {op} {{}})", text, text) for op in ("==", "!=", "==", "!=", "<", "<=", ">", ">=")]
+    found += [_node(f"{{}}.{question}", text) for question in QUESTIONS]
+    found += [_node(f"({{}} in {members})", text) for members in STRING_LISTS]
+    return found + [_node(f"({{}} in {members})", number) for members in NUMBER_LISTS]
+
+
+def _grown(depth: int) -> Strategies:
+    """Strategies for numbers, durations, bools and strings of at most this depth."""
     if depth == 0:
-        return NUMBER_LEAVES, DURATION_LEAVES, BOOL_LEAVES
-    number, duration, boolean = _grown(depth - 1)
+        return NUMBER_LEAVES, DURATION_LEAVES, BOOL_LEAVES, TEXT_LEAVES
+    number, duration, boolean, text = _grown(depth - 1)
     either = number | INTEGERS
     pairs = ((number, either), (either, number))
     numbers, durations, bools = [NUMBER_LEAVES], [DURATION_LEAVES], [BOOL_LEAVES]
@@ -99,17 +138,24 @@ def _grown(depth: int) -> tuple[st.SearchStrategy[Tree], st.SearchStrategy[Tree]
         bools += [_node(f"({{}} {op} {{}})", boolean, boolean)] * (3 if op in ("&&", "||") else 1)
     bools += [_node("(!{})", boolean), _node("({} ? {} : {})", boolean, boolean, boolean)]
     bools += [_node("{} && {} || {}", boolean, boolean, boolean).map(lambda tree: Tree("({})", "", (tree,)))]
-    return st.one_of(numbers), st.one_of(durations), st.one_of(bools)
+    bools += [st.one_of(_asked_of_text(text, number))] * 4
+    texts = TEXT_LEAVES | _node("({} ? {} : {})", boolean, text, text)
+    return st.one_of(numbers), st.one_of(durations), st.one_of(bools), texts
 
 
 CONDITIONS = _grown(4)[2]
 """Random conditions, deep enough to nest every construct in every other."""
 
-_VALUES: dict[str, list[float | None]] = {
+_VALUES: dict[str, list[Cell]] = {
     **{name: [None, 0.0, 0.5, 1.0, -1.0, 2.5, 3.0, 10.0, 1e308, -1e308, 0.1] for name in ("n.a", "n.b")},
     "n.power": [None, 0.0, 0.5, 1.0, 2.0],
     **{name: [None, 0.0, 64.0, 128.0, 192.0, 3840.0] for name in ("d.a", "d.b")},
     **{name: [None, 0.0, 1.0] for name in ("b.a", "b.b")},
+    **{name: [None, "web", "web-1", "", "\u00fc", "\U0001f600", "\uffff", "Web\n"] for name in ("s.a", "s.b")},
+}
+_FACT_VALUES: dict[str, list[Cell]] = {
+    "target.name": ["web", "web-1", "api", "it's"],
+    'labels["tier"]': [None, "web", "a\\b", ""],
 }
 CELLS = st.fixed_dictionaries(
     {
@@ -118,14 +164,16 @@ CELLS = st.fixed_dictionaries(
         )
         for name, values in _VALUES.items()
     }
+    | {name: st.tuples(st.sampled_from(values), st.just(0.0)) for name, values in _FACT_VALUES.items()}
 )
 ROWS = st.lists(CELLS, min_size=1, max_size=8)
 """Rows of (value or None, age) by column; an age of 192 s is stale."""
 
 
-def columns_of(rows: Sequence[Mapping[str, tuple[float | None, float]]]) -> dict[str, Column]:
+def columns_of(rows: Sequence[Mapping[str, tuple[Cell, float]]]) -> dict[str, Column]:
     """The columns that hold these rows."""
     return {
         name: column(spec, [row[name][0] for row in rows], [row[name][1] for row in rows])
-        for name, spec in SPECS.items()
+        for name, spec in (SPECS | FACTS).items()
+        if name in rows[0]
     }

@@ -1,16 +1,21 @@
 """Every mistake is refused when it is loaded, at its place, with what to write instead."""
 
+import sys
+from importlib.util import find_spec
+
 import pytest
 
 from telemetry.columns import COLUMNS, ColumnSpec, Kind
 from telemetry.expression import ExpressionError, Problem, compile_condition
 
+from ...needs import need  # noqa: TID252 - importlib mode has no package named tests
+
 ERRORS = [  # source, text under the caret, part of the message, part of the hint
     ("cpu.ratoi > 0.9", "cpu.ratoi", "unknown column `cpu.ratoi`", "did you mean `cpu.ratio`?"),
     ("CPU.Ratio > 0.9", "CPU.Ratio", "unknown column", "`cpu.ratio`"),
     ("sick > 0.5", "sick", "unknown column", "did you mean `instances.sick`?"),
-    ("ratio > 0.5", "ratio", "unknown column", "`cpu.ratio`, `files.ratio` or `memory.ratio`"),
-    ("memory > 0.5", "memory", "unknown column", "did you mean `memory.bytes` or `memory.ratio`?"),
+    ("ratio > 0.5", "ratio", "unknown column", "`errors.ratio`, `files.ratio` or `memory.ratio`"),
+    ("memory > 0.5", "memory", "unknown column", "did you mean `memory.bytes`, `memory.ratio` or `memory.slope`?"),
     ("zebra > 0.5", "zebra", "unknown column `zebra`", ""),
     ("known > 1", "known", "unknown column `known`", "known is a function"),
     ("cpu.ratio > null", "null", "unexpected 'null'", "write !known(column)"),
@@ -33,7 +38,44 @@ ERRORS = [  # source, text under the caret, part of the message, part of the hin
     ("cpu.ratio > 2.", "2.", "not a number", ""),
     ("change.age > 10", "change.age > 10", "`>` does not take a duration and a whole number", "duration('10s')"),
     ("change.age > '10m'", "change.age > '10m'", "does not take a duration and a string", "duration('10m')"),
-    ("cpu.ratio > '0.9'", "cpu.ratio > '0.9'", "does not take a number and a string", "text has a place"),
+    ("cpu.ratio > '0.9'", "cpu.ratio > '0.9'", "does not take a number and a string", "compared with text only"),
+    ("target.name > 1", "target.name > 1", "does not take a string and a whole number", "text is compared with text"),
+    ("target.nmae == 'x'", "target.nmae", "unknown column", "did you mean `target.name`?"),
+    ("'x", "'", "unexpected", "text ends with the quote"),
+    (r"target.name == 'a\d'", r"\d", "is no escape", "write r'"),
+    ("target.name.startsWith(1)", "1", "takes one literal in quotes", ""),
+    ("target.name.startsWith(target.kind)", "target.kind", "takes one literal in quotes", ""),
+    ("target.name.startsWith()", "target.name.startsWith()", "is asked of a text", "target.name.startsWith('web')"),
+    ("startsWith(target.name, 'x')", "startsWith(target.name, 'x')", "is asked of a text", "target.name.startsWith"),
+    ("target.name.lower() == 'x'", "target.name.lower()", "unknown function", "(?i)"),
+    ("labels.tier.lower() == 'x'", "labels.tier.lower()", "unknown function", "(?i)"),
+    ("(cpu.ratio).max(2) > 1", "(cpu.ratio).max(2)", "max is asked of nothing", "write max("),
+    ("(cpu.ratio).x > 1", "x", "a value has no x", "names with dots"),
+    ("target.name.matches('(')", "'('", "the pattern is not used: it is none", ""),
+    ("target.name in 'x'", "'x'", "`in` looks into a list, and this is a string", "['web', 'api']"),
+    ("target.name in ['a', 1]", "1", "a string is never a whole number", "one type"),
+    ("cpu.ratio in ['a']", "'a'", "a number is never a string", "one type"),
+    ("target.name in []", "[]", "an empty list holds nothing", "members"),
+    ("target.name in ['a', target.kind]", "target.kind", "a list holds constants", "||"),
+    ("cpu.ratio in [probe.failures]", "probe.failures", "a list holds constants", "||"),
+    ("change.age in [duration('1s')]", "duration('1s')", "a list holds constants", "||"),
+    ("probe.ok in [true]", "true", "a list holds constants", ""),
+    ("change.age in [1]", "change.age", "`in` finds text and numbers, and this is a duration", ""),
+    ("['a'] == ['a']", "['a'] == ['a']", "`==` does not take a list and a list", ""),
+    ("['a']", "['a']", "a condition is true or false, and this is a list", ""),
+    ("labels == 'x'", "labels == 'x'", "does not take the labels and a string", ""),
+    ("labels.a.b == 'x'", "labels.a.b", "unknown column", 'write labels["a.b"]'),
+    ("labels[target.name] == 'x'", "target.name", "a label is named in quotes", 'labels["tier"]'),
+    ("target.name['x'] == 'x'", "target.name", "only labels have keys", 'labels["tier"]'),
+    ("target.kind in labels", "target.kind", "takes a name in quotes", "'tier' in labels"),
+    ("known(labels.tier)", "known(labels.tier)", "asks about a measured column", "has(labels.tier)"),
+    ("age(target.name) > duration('1s')", "age(target.name)", "asks about a measured column", "always known"),
+    ("has(labels['tier'])", "has(labels['tier'])", "has() asks whether a label is there", "'tier' in labels"),
+    ("target.name && probe.ok", "target.name", "`&&` joins bools, and this is a string", ""),
+    ("probe.ok ? target.name : 1", "probe.ok ? target.name : 1", "can not choose between a string and a whole", ""),
+    ("labels['x' == 'y'", "", "unexpected end", ""),
+    ("target.name in ['a'", "", "unexpected end of the expression: expected , or ] in the list", ""),
+
     ("cpu.ratio > 'x", "'", "unexpected", "text ends with the quote"),
     ("probe.ok == 1", "probe.ok == 1", "does not take a bool and a whole number", "a bool stands alone"),
     ("0.1 < cpu.ratio < 0.9", "0.1 < cpu.ratio < 0.9", "does not take a bool and a number", "a < b && b < c"),
@@ -55,14 +97,14 @@ ERRORS = [  # source, text under the caret, part of the message, part of the hin
     ("9007199254740993 > cpu.ratio", "9007199254740993", "2^53 or more", "decimal"),
     ("9007199254740991 * 2 > cpu.ratio", "9007199254740991 * 2", "2^53 or more", "decimal"),
     ("9" * 400 + " > cpu.ratio", "9" * 400, "too large", ""),
-    ("has(cpu.ratio)", "has(cpu.ratio)", "unknown function `has`", "write known(column)"),
+    ("has(cpu.ratio)", "has(cpu.ratio)", "has() asks whether a label is there", "write known(cpu.ratio)"),
     ("knwon(cpu.ratio)", "knwon(cpu.ratio)", "unknown function `knwon`", "did you mean `known`?"),
     ("abs(cpu.ratio) > 1", "abs(cpu.ratio)", "unknown function `abs`", "max(x, -x)"),
-    ("quux(cpu.ratio) > 1", "quux(cpu.ratio)", "unknown function", "there are age, count, duration, known, max, min"),
+    ("quux(cpu.ratio) > 1", "quux(cpu.ratio)", "unknown function", "there are age, contains, count, duration"),
     ("cpu.ratio.age() > 1", "cpu.ratio.age()", "unknown function", "write age(cpu.ratio)"),
     ("cpu.ratio() > 1", "cpu.ratio()", "unknown function", "is a column"),
-    ("cpu.ratio in (1)", "in", "unexpected 'in'", "not supported yet"),
-    ("cpu.ratio.matches('a')", "cpu.ratio.matches('a')", "unknown function", "text functions are not supported"),
+    ("cpu.ratio in (1)", "1", "`in` looks into a list, and this is a whole number", "['web', 'api']"),
+    ("cpu.ratio.matches('a')", "cpu.ratio", "matches() asks about text, and this is a number", ""),
     ("known(cpu.ratio + 1)", "known(cpu.ratio + 1)", "asks about one column", "known(cpu.ratio)"),
     ("known(1)", "known(1)", "asks about one column", ""),
     ("known()", "known()", "asks about one column", ""),
@@ -166,6 +208,10 @@ def test_more_than_256_operations_is_a_named_error() -> None:
     "(probe.ok ? cpu.ratio : 0) > 0.5", "probe.ok ? change.recent : true", "true", "-cpu.ratio < -1",
     "replicas.ready / replicas.desired < 0.5", "memory.bytes > 5 * 1073741824", "memory.bytes / 1e9 > 2",
     "cpu.ratio > 0.9 // hot\n && probe.failures >= 3",
+    "target.name == 'web' && target.kind != \"Job\" && target.namespace in ['shop', 'pay']",
+    "labels.tier == 'web' || target.labels['app.kubernetes.io/name'].matches(r'^web-\\d+$')", "has(labels.tier)",
+    "'tier' in labels", "target.name.startsWith('it\\'s')", "probe.failures in [1, 2, -3]", "target.name < 'm'",
+    "(probe.ok ? target.name : 'none').contains('x')",
 ])  # fmt: skip
 def test_what_the_language_has_is_accepted(source: str) -> None:
     compile_condition(source)
@@ -181,3 +227,32 @@ def test_only_the_given_columns_exist() -> None:
 def test_every_column_of_the_program_can_be_asked_about() -> None:
     for name in COLUMNS:
         assert compile_condition(f"known({name})").columns == {name}
+
+
+def test_a_list_has_at_most_256_members() -> None:
+    names = [f"'s{at}'" for at in range(257)]
+    assert "at most 256 members, this one has 257" in str(_refused(f"target.name in [{', '.join(names)}]"))
+    assert compile_condition(f"target.name in [{', '.join(names[:256])}]").cost() == 9
+
+
+HOSTILE = [
+    r"(?:.{0,30}){0,30}x",
+    r"\pL{100}x",
+    r"(?:[a-z]{1,50}[0-9]{1,50}){1,10}",
+    r"[\x{0}-\x{10FFFF}]{1000}",
+    r"(?:a|b|\pL){200}",
+    r"(?:(?:a?){30}){30}",
+    r"((a{0,100}){0,100}){0,100}",
+]
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_a_pattern_that_would_be_slow_is_refused_when_it_is_loaded(pattern: str) -> None:
+    need(find_spec("re2"), "needs google-re2")
+    assert "the pattern is not used" in str(_refused(f"target.name.matches(r'{pattern}')"))
+
+
+def test_without_re2_a_pattern_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    assert "RE2 is not installed here" in str(_refused("target.name.matches('^web')"))
+    compile_condition("target.name.startsWith('web')")

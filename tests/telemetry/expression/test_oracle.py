@@ -16,16 +16,24 @@ from telemetry.expression.overloads import ASKS, OVERLOADS, Type
 from telemetry.verdict import Verdict
 
 from ...needs import need  # noqa: TID252 - importlib mode has no package named tests
-from .support import CELLS, CONDITIONS, NAMES, ROWS, SPECS, STALE, Tree, columns_of, compiled
+from .support import CELLS, CONDITIONS, NAMES, ROWS, SPECS, STALE, Cell, Tree, columns_of, compiled
 
 try:
     from cel_expr_python import cel
 except ImportError:
     cel = None
 
-Row = dict[str, tuple[float | None, float]]
-CEL_NAMES = {Type.NUMBER: "double", Type.INTEGER: "int", Type.DURATION: "duration", Type.BOOL: "bool"}
-NATIVE = {"_&&_", "_||_", "!_", "duration"}
+Row = dict[str, tuple[Cell, float]]
+CEL_NAMES = {
+    Type.NUMBER: "double",
+    Type.INTEGER: "int",
+    Type.DURATION: "duration",
+    Type.BOOL: "bool",
+    Type.STRING: "string",
+}
+MACROS = {"has"}
+NATIVE = {"_&&_", "_||_", "!_", "duration", "_[_]", "startsWith", "endsWith", "contains", "matches"}
+LISTS = (("double", "double"), ("double", "int"), ("int", "double"), ("int", "int"), ("string", "string"))
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +74,7 @@ def _declarations() -> list[tuple[str, tuple[str, ...], str]]:
     found = [
         (function, tuple(CEL_NAMES[arg] for arg in args), CEL_NAMES[overload.result])
         for (function, args), overload in OVERLOADS.items()
-        if function not in NATIVE | ASKS
+        if function not in NATIVE | ASKS | MACROS | {"@in"}
     ]
     found += [(name, ("double",) * 3, "double") for name in ("min", "max")]
     found += [("chk", (kind,), "double") for kind in ("double", "int")]
@@ -79,7 +87,7 @@ def _environment() -> Any:
     assert isinstance(cel, ModuleType)
     lines = [
         "stdlib:",
-        "  include_macros: []",
+        "  include_macros: [has]",
         f"  include_functions: [{', '.join(f'{{name: {name!r}}}' for name in sorted(NATIVE))}]",
         "functions:",
     ]
@@ -90,9 +98,22 @@ def _environment() -> Any:
         by_name.setdefault(function, []).append(f"{{id: ours_{at}, args: [{types}], return: {{type_name: {result}}}}}")
         if not _builtin(function, args):
             impls[f"ours_{at}"] = PYTHON[function]
+    members = ", ".join(
+        f"{{id: in_{a}_{b}, args: [{{type_name: {a}}}, {{type_name: list, params: [{{type_name: {b}}}]}}], "
+        "return: {type_name: bool}}"
+        for a, b in LISTS
+    )
+    labels = (
+        "{id: in_labels, args: [{type_name: string}, {type_name: map, params: [{type_name: string}, "
+        "{type_name: string}]}], return: {type_name: bool}}"
+    )
+    lines += [f'  - {{name: "@in", overloads: [{members}, {labels}]}}']
     lines += [f'  - {{name: "{name}", overloads: [{", ".join(them)}]}}' for name, them in by_name.items()]
     kinds = {Kind.NUMBER: cel.Type.DOUBLE, Kind.DURATION: cel.Type.DURATION, Kind.BOOL: cel.Type.BOOL}
+    kinds[Kind.STRING] = cel.Type.STRING
     variables = {name: kinds[spec.kind] for name, spec in SPECS.items()}
+    labels = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
+    variables |= {"target.name": cel.Type.STRING, "labels": labels, "target.labels": labels}
     for name in SPECS:
         asked = name.replace(".", "_")
         variables |= {
@@ -113,17 +134,25 @@ def _asked(text: str) -> str:
 
 def _activation(row: Row) -> dict[str, object]:
     data: dict[str, object] = {}
+    tier = row['labels["tier"]'][0]
+    data["labels"] = data["target.labels"] = {"other": "x"} | ({} if tier is None else {"tier": tier})
+    data["target.name"] = row["target.name"][0]
     for name, (value, age) in row.items():
+        if name not in SPECS:
+            continue
         known = value is not None and age <= STALE
         asked = name.replace(".", "_")
         data |= {f"known.{asked}": known, f"age.{asked}": dt.timedelta(seconds=age)}
         data[f"count.{asked}"] = 0.0 if value is None else 3.0
         if known and value is not None:
-            kind = SPECS[name].kind
-            data[name] = (
-                dt.timedelta(seconds=value) if kind is Kind.DURATION else bool(value) if kind is Kind.BOOL else value
-            )
+            data[name] = _value(SPECS[name].kind, value)
     return data
+
+
+def _value(kind: Kind, value: float | str) -> object:
+    if isinstance(value, str):
+        return value
+    return dt.timedelta(seconds=value) if kind is Kind.DURATION else bool(value) if kind is Kind.BOOL else value
 
 
 def _verdict(program: Any, data: dict[str, object]) -> Verdict:
@@ -166,7 +195,8 @@ SUMS = _joined(st.sampled_from(["n.a", "n.b", "2.0", "-n.a", "n.power", "0.5"]),
 RELATIONS = st.tuples(SUMS, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), SUMS).map(" ".join)
 LOGIC = _joined(RELATIONS | st.sampled_from(["b.a", "!b.b"]) | RELATIONS.map(lambda text: f"{text} == b.a"), "&&", "||")
 CHOICES = st.tuples(LOGIC, LOGIC, LOGIC).map(lambda parts: "{} ? {} : {}".format(*parts))
-FIXED_ROW = {name: (None if name in ("n.b", "b.b") else 0.0, 0.0) for name in SPECS}
+FIXED_ROW: Row = {name: (None if name in ("n.b", "b.b", "s.a", "s.b") else 0.0, 0.0) for name in SPECS}
+FIXED_ROW |= {"target.name": ("web", 0.0), 'labels["tier"]': (None, 0.0)}
 DIVISION = Tree("({} > 1)", "", (Tree("(n.a / n.power)", "chk(sdiv(n.a, n.power))"),))
 
 
@@ -232,6 +262,6 @@ def test_text_without_parentheses_is_grouped_as_in_cel(source: str, rows: list[R
 
 
 def test_the_oracle_knows_every_overload_of_the_table() -> None:
-    names = {name for name, _, _ in _declarations()} | NATIVE | ASKS
+    names = {name for name, _, _ in _declarations()} | NATIVE | ASKS | MACROS | {"@in"}
     assert {function for function, _ in OVERLOADS} <= names
     assert NAMES[Kind.BOOL]
