@@ -55,7 +55,7 @@ ASKING = policy("asking", onFailure="Escalate")
 RESTARTING = policy("restarting", action=RESTART)
 LOOKING = policy("looking", actions=[LOOK, RESTART])
 STAGES = (4, 3)
-EARLY, JUDGING, DUE = NOW + 1, NOW + 10, NOW + 30
+EARLY, JUDGING, DUE = NOW + 4.99, NOW + 5, NOW + 20  # the policies wait 5 s, and 20 s at most
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
 
@@ -120,7 +120,7 @@ def looked(*found: Verdict) -> list[AnyRecord]:
 CASES: Mapping[str, Callable[[], Case]] = {
     "it waits for `auto ack`": lambda: case(*done(), Closed(NOW, Key(ONE.name, WEB.target), Result.NEEDS_HUMAN)),
     "no intent, a person aborted it": lambda: case(said(Verb.ABORT)),
-    "no intent, a person's request expired": lambda: case(*asked(ONE, NOW - 1)),
+    "no intent, a person's request expired": lambda: case(*asked(ONE, NOW)),
     "no intent, until passes, nobody asked": lambda: case(until=PASS),
     "no intent, the target is gone": lambda: case(until=UNKNOWN, gone=True),
     "no intent, its policy is no longer in force": lambda: case(Loaded(NOW, ONE.name, "")),
@@ -277,6 +277,13 @@ def test_a_redo_never_holds_shorter_than_was_asked() -> None:
     redo = follow_up(case(first, outcome(first), Passed(NOW, first.key, 1), release, outcome(release), now=DUE))
     assert isinstance(redo, Intent)
     assert redo.hold == 3 * HOLD_MAX
+
+
+def test_after_the_last_rung_there_is_no_further_one() -> None:
+    first = do(LADDER, restart_plan(WEB), rung=1)
+    assert row_of(case(first, outcome(first), of=LADDER, now=DUE)).when == "deadline, did not help, attempts left"
+    look = do(LOOKING, look_plan(WEB), rung=1)
+    assert row_of(case(look, outcome(look, found=(FAIL,)), of=LOOKING)).when == "before the initial delay"
 
 
 def test_after_a_restart_the_deadline_runs_anew() -> None:

@@ -363,6 +363,11 @@ def test_facts_of_a_silent_platform_say_why_they_are_old() -> None:
     assert "connection refused" in held.detail
 
 
+@pytest.mark.parametrize(("seen", "reason"), [(10.0, None), (10.5, Reason.STALE), (-99.0, None)])
+def test_facts_may_be_as_old_as_the_limit(seen: float, reason: Reason | None) -> None:
+    assert _reason(scenario(Reason.STALE, services=(replace(WEB, seen=seen),))) is reason
+
+
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_that_cannot_answer_refuses(name: str) -> None:
     def broken(_wish: object) -> None:

@@ -150,6 +150,17 @@ def test_an_episode_that_needs_no_human_cannot_be_acknowledged_away() -> None:
     assert KEY in state.episodes
 
 
+@pytest.mark.parametrize("held", [Reason.ATTEMPTS_EXHAUSTED, Reason.BACKOFF, None])
+@pytest.mark.parametrize("verb", [Verb.ACK, Verb.APPROVE, Verb.ABORT])
+def test_only_an_ack_frees_what_is_exhausted(verb: Verb, held: Reason | None) -> None:
+    state = fold([opened(POLICY, WEB), *([Held(NOW, KEY, held)] if held else [])], led(POLICY))
+    state.failures[KEY] = Failures(5, NOW)
+    fold([Said(NOW, "ann", verb, "looked", "e1")], state)
+    freed = verb is Verb.ACK and held is Reason.ATTEMPTS_EXHAUSTED
+    assert (KEY in state.failures) is not freed
+    assert KEY in state.episodes
+
+
 def test_an_outcome_of_an_earlier_step_is_not_taken_for_the_present_one() -> None:
     state = acting()
     first = state.episodes[KEY].intent
