@@ -279,6 +279,22 @@ def test_a_redo_never_holds_shorter_than_was_asked() -> None:
     assert redo.hold == 3 * HOLD_MAX
 
 
+@pytest.mark.parametrize(
+    ("name", "rung"),
+    [
+        ("Undo written, a further rung is left", 1),
+        ("a probe failed, a further rung is left", 1),
+        ("deadline, did not help, a further rung is left", 1),
+        ("deadline, did not help, attempts left", 0),
+    ],
+)
+def test_a_failure_says_which_rung_is_next(name: str, rung: int) -> None:
+    record = follow_up(CASES[name]())
+    assert isinstance(record, Failed)
+    assert record.rung == rung
+    assert record.counts is ("probe" not in name)
+
+
 def test_after_the_last_rung_there_is_no_further_one() -> None:
     first = do(LADDER, restart_plan(WEB), rung=1)
     assert row_of(case(first, outcome(first), of=LADDER, now=DUE)).when == "deadline, did not help, attempts left"

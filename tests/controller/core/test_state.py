@@ -236,9 +236,11 @@ def test_a_look_that_finds_something_is_no_failure() -> None:
 def test_failures_of_targets_long_gone_are_forgotten() -> None:
     old = Key(POLICY.name, Service("old").target)
     state = acting()
+    recent = Key(POLICY.name, Service("recent").target)
     state.failures[old] = Failures(3, NOW - LONGEST_WINDOW - 1)
+    state.failures[recent] = Failures(3, NOW - LONGEST_WINDOW + 1)
     fold([Failed(NOW, KEY, 1, 0)], state)
-    assert set(state.failures) == {KEY}
+    assert set(state.failures) == {KEY, recent}
 
 
 def test_a_crowd_that_is_gone_leaves_no_trace() -> None:
