@@ -158,5 +158,5 @@ def _attention(rows: list[dict[str, Any]], waiting: list[str], state: State, rul
 def is_degraded(shown: Mapping[str, Any]) -> bool:
     """Whether somebody should look: exit code 3."""
     sick = any(row["health"] != OK for row in shown["targets"])
-    loop = shown.get("loop", {})
-    return sick or bool(shown["needs_human"] or loop.get("trouble") or loop.get("policy_problems"))
+    loop, silent = shown.get("loop", {}), shown["telemetry"]["silent"]
+    return sick or bool(silent or shown["needs_human"] or loop.get("trouble") or loop.get("policy_problems"))

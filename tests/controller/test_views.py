@@ -269,3 +269,8 @@ def test_changes_are_told_in_words():
 def test_every_view_is_plain_data(name):
     shown = VIEWS[name](board(CHECKOUT, CART, proposals=[proposal(HEAL, CHECKOUT)]), {"target": "cart"})
     assert json.loads(json.dumps(shown, allow_nan=False)).keys() == shown.keys()
+
+
+def test_a_platform_that_does_not_answer_is_a_reason_to_look_even_if_it_lists_nothing():
+    silent = snapshot(silent={"local": "nobody answers"})
+    assert is_degraded(status(silent, State(), rules(HEAL)))

@@ -6,7 +6,7 @@ passes. Every run goes on in the same state directory, so each check holds the w
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from actions.reason import Reason
@@ -147,10 +147,8 @@ class Tally:
 class Run:
     """One fault, from calm to calm."""
 
-    def __init__(self, rig: Rig, fault: Fault) -> None:
-        self.rig, self.fault = rig, fault
-        self.story = STORIES[fault.story]
-        self.name = fault.story
+    def __init__(self, rig: Rig, story: str) -> None:
+        self.rig, self.story, self.name = rig, STORIES[story], story
         self._effects = len(rig.accepted(self.name))
         self._seq = len(rig.trail())
 
@@ -168,32 +166,47 @@ class Run:
         if self.story.ill is None:
             self.rig.hang(self.name)
 
-    def calm(self) -> None:
-        """Go on until everything is over and well; what asks for a person gets one."""
-        self.rig.wait_for(self._over, f"calm after {self.fault}", self.play)
-        for name in self.rig.services:
-            self.rig.reset(name)
-        self.rig.until(lambda: all(self.rig.well(name) for name in self.rig.services), "every service is well")
-
-    def _over(self) -> bool:
-        episodes = list(self.rig.folded().episodes.values())
-        for episode in episodes:
-            if episode.needs_human:
+    def help(self) -> None:
+        """What asks for a person gets one, and with that the story is over."""
+        for episode in self.rig.folded().episodes.values():
+            if episode.needs_human and episode.key.target.name == self.name:
                 self.rig.ill(self.name, ill=False)
-                self._effects = -1000  # the story is over
-                self.rig.say("ack", episode.id)
-        progress = len(self.rig.records()) > self._seq or len(self.rig.accepted()) > self._effects
-        return progress and not episodes and all(self.rig.well(name) for name in self.rig.services)
+                self._effects = -1000
+                self.rig.ask_loop(say={"verb": "ack", "why": "test", "about": episode.id})  # heard, or said again
 
-    def in_flight(self) -> bool:
+    def told(self) -> bool:
+        """Something came of it."""
+        return len(self.rig.records()) > self._seq or len(self.rig.accepted(self.name)) > self._effects
+
+    def in_flight(self, at: str) -> bool:
         """Whether the trail at this moment shows an action of the story under way, or just now being committed."""
         records = [r for r in self.rig.records()[self._seq :] if getattr(r, "key", None) is not None]
         mine = [r for r in records if r.key.target.name == self.name]
-        if self.fault.at == "commit Do":  # nothing durable, nothing done: the tick that wanted it is lost with it
+        if at == "commit Do":  # nothing durable, nothing done: the tick that wanted it is lost with it
             return not any(isinstance(r, Intent) for r in mine) and len(self.rig.accepted(self.name)) == self._effects
-        if self.fault.at in ("committed Closed", "committed Failed"):
+        if at in ("committed Closed", "committed Failed"):
             return any(isinstance(r, Closed | Failed) for r in mine)
         return any(e.key.target.name == self.name and e.intent for e in self.rig.folded().episodes.values())
+
+
+def over(rig: Rig, runs: Sequence[Run]) -> bool:
+    """Every story has ended, and everything is well."""
+    told = all(run.told() for run in runs)
+    return told and not rig.folded().episodes and all(rig.well(name) for name in rig.services)
+
+
+def calm(rig: Rig, runs: Sequence[Run], after: object) -> None:
+    """Go on until every story is over and everything is well, as it was at first."""
+
+    def play() -> None:
+        for run in runs:
+            run.play()
+            run.help()
+
+    rig.wait_for(lambda: over(rig, runs), f"calm after {after}", play)
+    for name in rig.services:
+        rig.reset(name)
+    rig.until(lambda: all(rig.well(name) for name in rig.services), "every service is well")
 
 
 class Bench:
@@ -220,7 +233,7 @@ class Bench:
 def kill_and_recover(rig: Rig, fault: Fault, tally: Tally) -> None:
     """One run: from calm, through death at the boundary, to calm, and then the checks."""
     tally.dirty = True
-    run = Run(rig, fault)
+    run = Run(rig, fault.story)
     if not rig.alive():
         rig.start_loop()
         rig.view()
@@ -229,19 +242,20 @@ def kill_and_recover(rig: Rig, fault: Fault, tally: Tally) -> None:
     order = rig.order(fault.at, nth=fault.nth, after=fault.after, how=fault.how)
     run.begin()
     if fault.how == "raise":
-        _survive(run, order, tally)
+        _survive(run, fault, order)
+        tally.runs, tally.dirty = tally.runs + 1, False
         return
     rig.until(lambda: run.play() or not rig.alive(), f"the fault to fire: {fault}")
     rig.await_death()
     assert rig.fired(order), f"{fault}: the loop died of something else: {rig.said()}"
     at_death = rig.trail()
-    assert run.in_flight(), f"{fault}: nothing was in flight: {words(rig.records()[-5:])}"
+    assert run.in_flight(fault.at), f"{fault}: nothing was in flight: {words(rig.records()[-5:])}"
     unsettled = [e for e in rig.folded().episodes.values() if e.intent and e.outcome is None]
     rival = rig.hang(RIVAL)
     rig.until(lambda: rig.slots(RIVAL)[0]["ready"] is False, "the rival is seen to hang")
     rig.start_loop()
     began = time.monotonic()
-    run.calm()
+    calm(rig, [run], fault)
     rig.forget()
     check(rig)
     assert rig.trail()[: len(at_death)] == at_death, "I6: what was acknowledged before the crash changed"
@@ -265,16 +279,14 @@ def kill_and_recover(rig: Rig, fault: Fault, tally: Tally) -> None:
     tally.dirty = False
 
 
-def _survive(run: Run, order: str, tally: Tally) -> None:
+def _survive(run: Run, fault: Fault, order: str) -> None:
     """Something broke at the boundary: the same process goes on, and accounts for everything."""
     pid = run.rig.loop.pid
-    run.rig.wait_for(lambda: run.rig.fired(order), f"{run.fault} to fire", run.play)
-    run.calm()
+    run.rig.wait_for(lambda: run.rig.fired(order), f"{fault} to fire", run.play)
+    calm(run.rig, [run], fault)
     assert run.rig.alive()
     assert run.rig.loop.pid == pid
     check(run.rig)
-    tally.runs += 1
-    tally.dirty = False
 
 
 def check(rig: Rig) -> None:

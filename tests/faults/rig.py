@@ -154,11 +154,6 @@ class Rig(Local):
 
         return self.wait_for(shown, f"the view {name}")
 
-    def say(self, verb: str, about: str = "") -> None:
-        reply = self.ask_loop(say={"verb": verb, "why": "test", "about": about})
-        assert reply is not None, self.said()
-        assert "seq" in reply, reply
-
     # --- faults
 
     def order(self, at: str, *, nth: int = 1, after: str | None = None, how: str = "kill") -> str:
@@ -168,6 +163,10 @@ class Rig(Local):
         draft.write_text(json.dumps({"id": id_, "at": at, "nth": nth, "after": after, "how": how}))
         draft.rename(self.state / ORDER)
         return id_
+
+    def cancel(self) -> None:
+        """Take back an order that did not fire."""
+        (self.state / ORDER).unlink(missing_ok=True)
 
     def fired(self, id_: str) -> bool:
         """Whether this fault has fired."""

@@ -1,5 +1,9 @@
 """The checker of the fault tests is shown lies, and must name each of them."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from actions.plan import Change, Plan, Undo
@@ -7,6 +11,7 @@ from controller.core.records import Closed, Evidence, Intent, Key, Led, Opened, 
 from telemetry.target import Target
 from telemetry.verdict import Verdict
 from tests.faults.checker import findings
+from tests.faults.rig import ROOT
 
 TARGET = Target("local", "Service", "shop", "cart", "u1")
 KEY = Key("shop/p", TARGET)
@@ -76,3 +81,11 @@ LIES = {
 def test_every_lie_is_named(lie: str):
     records, effects = LIES[lie]
     assert any(lie in finding for finding in findings(records, effects)), findings(records, effects)
+
+
+def test_random_kills_tell_their_seed_and_find_nothing():
+    command = [sys.executable, "-m", "tests.faults.random_kills", "2", "--seed", "2"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    last = json.loads(run.stdout.splitlines()[-1])
+    assert (last["seed"], last["runs"], last["violated"]) == (2, 2, 0)

@@ -55,7 +55,7 @@ ASKING = policy("asking", onFailure="Escalate")
 RESTARTING = policy("restarting", action=RESTART)
 LOOKING = policy("looking", actions=[LOOK, RESTART])
 STAGES = (4, 3)
-EARLY, JUDGING, DUE = NOW + 1, NOW + 10, NOW + 30
+EARLY, JUDGING, DUE = NOW + 4.99, NOW + 5, NOW + 20  # the policies wait 5 s, and 20 s at most
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
 
@@ -127,7 +127,7 @@ def looked(*found: Verdict) -> list[AnyRecord]:
 CASES: Mapping[str, Callable[[], Case]] = {
     "it waits for `auto ack`": lambda: case(*done(), Closed(NOW, Key(ONE.name, WEB.target), Result.NEEDS_HUMAN)),
     "no intent, a person aborted it": lambda: case(said(Verb.ABORT)),
-    "no intent, a person's request expired": lambda: case(*asked(ONE, NOW - 1)),
+    "no intent, a person's request expired": lambda: case(*asked(ONE, NOW)),
     "no intent, until passes, nobody asked": lambda: case(until=PASS),
     "no intent, the target is gone": lambda: case(until=UNKNOWN, gone=True),
     "no intent, its policy is no longer in force": lambda: case(Loaded(NOW, ONE.name, "")),
@@ -284,6 +284,29 @@ def test_a_redo_never_holds_shorter_than_was_asked() -> None:
     redo = follow_up(case(first, outcome(first), Passed(NOW, first.key, 1), release, outcome(release), now=DUE))
     assert isinstance(redo, Intent)
     assert redo.hold == 3 * HOLD_MAX
+
+
+@pytest.mark.parametrize(
+    ("name", "rung"),
+    [
+        ("Undo written, a further rung is left", 1),
+        ("a probe failed, a further rung is left", 1),
+        ("deadline, did not help, a further rung is left", 1),
+        ("deadline, did not help, attempts left", 0),
+    ],
+)
+def test_a_failure_says_which_rung_is_next(name: str, rung: int) -> None:
+    record = follow_up(CASES[name]())
+    assert isinstance(record, Failed)
+    assert record.rung == rung
+    assert record.counts is ("probe" not in name)
+
+
+def test_after_the_last_rung_there_is_no_further_one() -> None:
+    first = do(LADDER, restart_plan(WEB), rung=1)
+    assert row_of(case(first, outcome(first), of=LADDER, now=DUE)).when == "deadline, did not help, attempts left"
+    look = do(LOOKING, look_plan(WEB), rung=1)
+    assert row_of(case(look, outcome(look, found=(FAIL,)), of=LOOKING)).when == "before the initial delay"
 
 
 def test_after_a_restart_the_deadline_runs_anew() -> None:

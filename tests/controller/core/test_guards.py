@@ -383,6 +383,26 @@ def test_facts_of_a_silent_platform_say_why_they_are_old() -> None:
     assert "connection refused" in held.detail
 
 
+def test_as_much_as_is_asked_for_is_enough() -> None:
+    exactly = Evidence(0.71, 1, 1, 0.71, samples=9)
+    assert _reason(scenario(Reason.LOW_CONFIDENCE, {"minConfidencePercent": 71}, evidence=exactly)) is None
+    assert _reason(scenario(Reason.TOO_FEW_SAMPLES, {"minSamples": 1000})) is None
+    warm = [Led(NOW - 10, 2, "b")]
+    assert _reason(scenario(Reason.WARMUP, before=warm, limits=replace(WIDE, warmup=10.0))) is None
+
+
+@pytest.mark.parametrize(("mode", "says"), [("Recommend", "recommended: Scale shop/web"), ("Observe", "Observe")])
+def test_a_recommendation_says_what_to_do(mode: str, says: str) -> None:
+    (held,) = _decided(scenario(Reason.MODE, {"mode": mode}), GUARDS)
+    assert isinstance(held, Held)
+    assert says in held.detail
+
+
+@pytest.mark.parametrize(("seen", "reason"), [(10.0, None), (10.5, Reason.STALE), (-99.0, None)])
+def test_facts_may_be_as_old_as_the_limit(seen: float, reason: Reason | None) -> None:
+    assert _reason(scenario(Reason.STALE, services=(replace(WEB, seen=seen),))) is reason
+
+
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_that_cannot_answer_refuses(name: str) -> None:
     def broken(_wish: object) -> None:

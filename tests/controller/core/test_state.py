@@ -150,6 +150,17 @@ def test_an_episode_that_needs_no_human_cannot_be_acknowledged_away() -> None:
     assert KEY in state.episodes
 
 
+@pytest.mark.parametrize("held", [Reason.ATTEMPTS_EXHAUSTED, Reason.BACKOFF, None])
+@pytest.mark.parametrize("verb", [Verb.ACK, Verb.APPROVE, Verb.ABORT])
+def test_only_an_ack_frees_what_is_exhausted(verb: Verb, held: Reason | None) -> None:
+    state = fold([opened(POLICY, WEB), *([Held(NOW, KEY, held)] if held else [])], led(POLICY))
+    state.failures[KEY] = Failures(5, NOW)
+    fold([Said(NOW, "ann", verb, "looked", "e1")], state)
+    freed = verb is Verb.ACK and held is Reason.ATTEMPTS_EXHAUSTED
+    assert (KEY in state.failures) is not freed
+    assert KEY in state.episodes
+
+
 def test_an_outcome_of_an_earlier_step_is_not_taken_for_the_present_one() -> None:
     state = acting()
     first = state.episodes[KEY].intent
@@ -225,9 +236,11 @@ def test_a_look_that_finds_something_is_no_failure() -> None:
 def test_failures_of_targets_long_gone_are_forgotten() -> None:
     old = Key(POLICY.name, Service("old").target)
     state = acting()
+    recent = Key(POLICY.name, Service("recent").target)
     state.failures[old] = Failures(3, NOW - LONGEST_WINDOW - 1)
+    state.failures[recent] = Failures(3, NOW - LONGEST_WINDOW + 1)
     fold([Failed(NOW, KEY, 1, 0)], state)
-    assert set(state.failures) == {KEY}
+    assert set(state.failures) == {KEY, recent}
 
 
 def test_a_crowd_that_is_gone_leaves_no_trace() -> None:

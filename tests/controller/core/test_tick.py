@@ -183,6 +183,15 @@ def test_a_policys_budget_holds_within_one_tick(throttle: dict[str, object], rea
     assert held == {reason}
 
 
+@pytest.mark.parametrize("allowance", [0, 1, 4])
+def test_no_more_start_than_a_person_asked_for(allowance: int) -> None:
+    services = sick(10)
+    book = replace(rules(HEAL), allowance=allowance)
+    records = tick(NOW, snapshot(*services), led(HEAL), every(HEAL, services), book)
+    assert Counter(kinds(records))["Intent"] == allowance
+    assert {r.reason for r in records if isinstance(r, Held)} == {Reason.CONCURRENCY}
+
+
 def test_one_object_is_given_to_one_of_two_wishes_in_a_tick() -> None:
     rival = policy("rival", action=RESTART_ALL)
     web = Service("web", "---")
@@ -222,6 +231,21 @@ def test_work_is_bounded_by_free_places() -> None:
         run.turn(snapshot(*services), *every(HEAL, services))
         assert asked.total() == turns * 3 * PLANNED_PER_SLOT
     assert max(asked.values()) <= 3
+
+
+def test_places_that_are_taken_are_not_planned_for() -> None:
+    asked: Counter[Key] = Counter()
+
+    def count(wish: Wish) -> Refusal | None:
+        asked[wish.proposal.key] += 1
+        return Refusal(Reason.MODE) if len(wish.state.under_way()) == 2 else None
+
+    services = sick(100)
+    run = Run(rules(HEAL, guards={"count": count}, limits=limits(max_concurrent=3)), led(HEAL))
+    run.turn(snapshot(*services), *every(HEAL, services))
+    asked.clear()
+    run.turn(snapshot(*services), *every(HEAL, services))
+    assert asked.total() == PLANNED_PER_SLOT
 
 
 @pytest.mark.parametrize("step", [0.5, 1.0, 2.0, 3.0, 10.0, 60.0])
