@@ -6,6 +6,8 @@ from pathlib import Path
 
 from policies.policy import Policy, compile_policy
 from telemetry.documents import Document, DocumentError, Problem, parse_all
+from telemetry.expression import MAX_OPERATIONS_OF_A_SET, Program
+from telemetry.signals import Definitions
 from telemetry.sources.files import read_file
 
 MAX_FILES = 1000
@@ -25,7 +27,7 @@ class LoadResult:
     problems: tuple[Problem, ...] = ()
 
 
-def load_folder(path: Path) -> LoadResult:
+def load_folder(path: Path, signals: Definitions | None = None) -> LoadResult:
     """Every policy in the YAML files of a folder; not in folders inside, nor in files whose name starts with a dot."""
     try:
         found = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES and entry.name[0] != ".")
@@ -33,15 +35,15 @@ def load_folder(path: Path) -> LoadResult:
         return LoadResult((), (_problem(path, f"cannot be read: {(error.strerror or str(error)).lower()}"),))
     if len(found) > MAX_FILES:
         return LoadResult((), (_problem(path, f"holds {len(found)} files", f"at most {MAX_FILES}"),))
-    return _load(found, path)
+    return _load(found, path, signals)
 
 
-def load_files(paths: Iterable[Path]) -> LoadResult:
+def load_files(paths: Iterable[Path], signals: Definitions | None = None) -> LoadResult:
     """Every policy in these files."""
-    return _load(paths, None)
+    return _load(paths, None, signals)
 
 
-def _load(paths: Iterable[Path], within: Path | None) -> LoadResult:
+def _load(paths: Iterable[Path], within: Path | None, signals: Definitions | None) -> LoadResult:
     problems: list[Problem] = []
     found: dict[str, list[tuple[Policy, Document]]] = {}
     for path in paths:
@@ -52,7 +54,7 @@ def _load(paths: Iterable[Path], within: Path | None) -> LoadResult:
             continue
         for document in documents:
             try:
-                policy = compile_policy(document)
+                policy = compile_policy(document, signals=signals)
             except DocumentError as error:
                 problems += error.problems
             else:
@@ -60,7 +62,20 @@ def _load(paths: Iterable[Path], within: Path | None) -> LoadResult:
     for name, same in found.items():
         if len(same) > 1:
             problems += _twice(name, [document for _, document in same])
-    return LoadResult(tuple(same[0][0] for _, same in sorted(found.items()) if len(same) == 1), tuple(problems))
+    policies = tuple(same[0][0] for _, same in sorted(found.items()) if len(same) == 1)
+    if not problems and (operations := together(policies)) > MAX_OPERATIONS_OF_A_SET:
+        message = f"the policies take {operations} operations a tick, more than {MAX_OPERATIONS_OF_A_SET}"
+        first = next(iter(found.values()))[0][1]
+        problems.append(_problem(within or Path(first.file), message, "use fewer policies, or simpler conditions"))
+    return LoadResult(policies, tuple(problems))
+
+
+def together(policies: Iterable[Policy]) -> int:
+    """Operations over whole columns that the conditions of all take in one tick, what they share counted once."""
+    conditions = {}
+    for policy in policies:
+        conditions[policy.hash, "when"], conditions[policy.hash, "until"] = policy.when, policy.until
+    return Program(conditions).cost
 
 
 def _twice(name: str, documents: list[Document]) -> list[Problem]:

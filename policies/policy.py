@@ -15,7 +15,10 @@ from telemetry.documents import Amount, Document, DocumentError, Problem, parse,
 from telemetry.documents.problems import one_of, shown
 from telemetry.expression import Condition, ExpressionError, compile_condition
 from telemetry.inventory import Facts
+from telemetry.signals import Definitions, builtin, pack, unpack
 from telemetry.target import Target
+
+_SIGNALS = "signals"  # a key of `content` only: the model knows no such key
 
 
 class Mode(IntEnum):
@@ -118,7 +121,7 @@ class Policy:
         name: `namespace/name`, or `name` of a policy that sees every namespace.
         namespace: the only one that it may see and touch; None: every one.
         hash: SHA-256 of `content`, in hex.
-        content: the document as canonical JSON; `compile_policy` reads it back.
+        content: the document as canonical JSON, with the signals that it reads; `compile_policy` reads it back.
         delay: seconds that `when` must hold.
         min_confidence: 0..1.
         rungs: the ladder of remedies; never empty.
@@ -147,6 +150,11 @@ class Policy:
     active_windows: tuple[Window, ...]
     blackouts: tuple[Window, ...]
 
+    @property
+    def has_until(self) -> bool:
+        """Whether `until` was given; if not, its answer is the opposite of that of `when`."""
+        return self.until.source != _opposite(self.when.source)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Policy) and self.hash == other.hash
 
@@ -174,27 +182,46 @@ def allowed_unavailable(limit: Amount, desired: int) -> int:
     return limit.of(desired)
 
 
-def compile_policy(source: Document | str, file: str = "") -> Policy:
+def compile_policy(source: Document | str, file: str = "", signals: Definitions | None = None) -> Policy:
     """Check and compile one policy.
 
     Args:
         source: a document, or the `content` of a policy from the trail.
         file: name for messages about a `content`.
+        signals: that it may read, those of the build if not given; a `content` holds its own.
 
     Raises:
         DocumentError: with everything that is wrong with it.
     """
-    document = source if isinstance(source, Document) else parse(source, file)
+    if isinstance(source, Document):
+        document, signals = source, signals or builtin()
+    else:
+        document, signals = _unpacked(parse(source, file))
     data = document.data
     spec = data.get("spec") if isinstance(data, dict) else None
-    conditions, problems = _conditions(document, spec if isinstance(spec, dict) else {})
+    conditions, problems = _conditions(document, spec if isinstance(spec, dict) else {}, signals)
     try:
         model = validate(document, _kind(document))
     except DocumentError as error:
         raise DocumentError((*problems, *error.problems)) from None
     if problems:
         raise DocumentError(problems)
-    return _compiled(model, conditions, json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+    read = signals.closure(name for condition in conditions.values() for name in condition.signals)
+    content = {**data, _SIGNALS: pack(read)} if read else data
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _compiled(model, conditions, text)
+
+
+def _unpacked(document: Document) -> tuple[Document, Definitions]:
+    """A `content` without the signals in it, and those; it means what it meant when it was written."""
+    data = document.data
+    packed = data.get(_SIGNALS, {}) if isinstance(data, dict) else {}
+    try:
+        signals = unpack(packed)
+    except ValueError as error:
+        raise DocumentError([document.problem((_SIGNALS,), str(error))]) from error
+    bare = {key: value for key, value in data.items() if key != _SIGNALS} if isinstance(data, dict) else data
+    return Document(document.file, bare, document.text, document.spans), signals
 
 
 def _kind(document: Document) -> type[RemediationPolicy | ClusterRemediationPolicy]:
@@ -210,13 +237,15 @@ def _kind(document: Document) -> type[RemediationPolicy | ClusterRemediationPoli
     raise DocumentError([document.problem(("kind",), message, one_of(KINDS, kind))])
 
 
-def _conditions(document: Document, spec: dict[str, Any]) -> tuple[dict[str, Condition], list[Problem]]:
+def _conditions(
+    document: Document, spec: dict[str, Any], signals: Definitions
+) -> tuple[dict[str, Condition], list[Problem]]:
     """The compiled `when` and `until`, and what is wrong with them; what is no text is left to the model."""
     sources = {key: spec[key] for key in ("when", "until") if isinstance(spec.get(key), str)}
     compiled, problems = {}, list[Problem]()
     for key, source in sources.items():
         try:
-            compiled[key] = compile_condition(source)
+            compiled[key] = compile_condition(source, signals=signals.derived)
         except ExpressionError as error:
             problems += _problems(document, ("spec", key), error)
         else:
@@ -224,10 +253,14 @@ def _conditions(document: Document, spec: dict[str, Any]) -> tuple[dict[str, Con
                 problems.append(document.problem(("spec", key), "is the same for every target", "read a column"))
     if "when" in compiled and "until" not in spec:
         try:
-            compiled["until"] = compile_condition(f"!({sources['when']}\n)")  # the line break ends a comment
+            compiled["until"] = compile_condition(_opposite(sources["when"]), signals=signals.derived)
         except ExpressionError:
             problems.append(document.problem(("spec", "when"), "is too long or too deep to be negated", "give until"))
     return compiled, problems
+
+
+def _opposite(when: str) -> str:
+    return f"!({when}\n)"  # the line break ends a comment
 
 
 def _problems(document: Document, path: tuple[str, ...], error: ExpressionError) -> list[Problem]:

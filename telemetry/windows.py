@@ -40,7 +40,7 @@ class SpanWindows:
     """
 
     def __init__(self) -> None:
-        self._stamps = Stamps()
+        self._stamps, self._item_stamps = Stamps(), Stamps()  # apart: what comes without spans must not push them out
         self._requests = np.zeros((0, KEPT), np.int64)
         self._failed = np.zeros((0, KEPT), np.int64)
         self._volume = np.zeros((0, KEPT), np.int64)
@@ -53,6 +53,7 @@ class SpanWindows:
     def grow(self, rows: int) -> None:
         """Have room for so many rows."""
         self._stamps.grow(rows)
+        self._item_stamps.grow(rows)
         for name in ("_requests", "_failed", "_volume", "_longest", "_took"):
             setattr(self, name, grown(getattr(self, name), rows))
         self._first = grown(self._first, rows, np.inf)
@@ -61,6 +62,7 @@ class SpanWindows:
     def clear(self, row: int) -> None:
         """Forget everything of a row, for whoever gets it next."""
         self._stamps.clear(row)
+        self._item_stamps.clear(row)
         self._first[row], self.heard[row], self.traced[row] = np.inf, _NEVER, _NEVER
 
     def hear(self, rows: Ints, items: Ints, now: float, *, spans: bool) -> None:
@@ -72,8 +74,10 @@ class SpanWindows:
             now: epoch seconds.
             spans: whether they are spans, so that no requests among them means that there were none.
         """
-        flat = self._claim(rows, np.full(len(rows), slot_of(now)))[0]
-        self._volume.reshape(-1)[flat] += items
+        flat, stale, _ = self._item_stamps.claim(rows, np.full(len(rows), slot_of(now)))
+        volume = self._volume.reshape(-1)
+        volume[stale] = 0
+        volume[flat] += items
         for last in (self.heard, self.traced) if spans else (self.heard,):
             last[rows] = np.maximum(last[rows], now)
 
@@ -96,7 +100,7 @@ class SpanWindows:
 
     def _claim(self, rows: Ints, slots: Ints) -> tuple[Ints, Bools]:
         flat, stale, holds = self._stamps.claim(rows, slots)
-        for ring in (self._requests, self._failed, self._volume, self._longest):
+        for ring in (self._requests, self._failed, self._longest):
             ring.reshape(-1)[stale] = 0
         self._took.reshape(-1, BUCKETS)[stale] = 0
         return flat, holds
@@ -133,7 +137,7 @@ class SpanWindows:
         return values | {name: np.fmin(each, longest) for name, each in zip(_QUANTILES, found, strict=True)}, count
 
     def _items(self, rows: Ints) -> Floats:
-        live = self._stamps.live(rows, _slots(self.heard[rows]))
+        live = self._item_stamps.live(rows, _slots(self.heard[rows]))
         return np.asarray((self._volume[rows] * live).sum(axis=1), np.float64)
 
 

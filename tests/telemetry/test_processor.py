@@ -249,3 +249,70 @@ def test_readers_and_writers_meet_without_tearing():
     finally:
         stop.set()
         writer.join()
+
+
+def test_what_a_workload_sends_fills_its_columns_and_adds_no_target(processor):
+    processor.ingest(listing(WEB))
+    processor.take(spans(*[0.1] * 10), 100.0)
+    processor.take(spans(*[0.1] * 10, name="ghost"), 100.0)
+    assert cell(processor, "requests.count")[3] is False  # not measured yet
+    processor.refresh(100.0)
+    assert cell(processor, "requests.count", now=103.0) == (10.0, 3.0, 10.0, True)
+    assert cell(processor, "latency.p99")[0] == pytest.approx(0.1, rel=0.02)
+    assert processor.snapshot(100.0).targets == (WEB,)
+    assert [service.name for service in processor.unlisted] == ["ghost"]
+    assert cell(processor, "requests.count", now=221.0)[3] is False
+
+
+def test_of_two_sources_the_platform_counts_while_it_speaks(processor):
+    processor.ingest(listing(WEB, samples=[sample(2.0)]))
+    processor.take(spans(0.1, at=101.0), 101.0)
+    processor.refresh(101.0)
+    assert cell(processor, "active.count", now=101.0)[0] == 2.0
+    processor.take(spans(0.1, at=111.0), 111.0)
+    processor.refresh(111.0)
+    assert cell(processor, "active.count", now=111.0)[0] == 1.0  # the platform's word is stale by now
+    processor.ingest(Reading(111.5, samples=[sample(2.0, at=111.5)]))
+    assert cell(processor, "active.count", now=111.5)[0] == 2.0
+
+
+def minutes(processor, values, start=0, column="cpu.ratio"):
+    for minute, value in enumerate(values, start):
+        at = 6000.0 + 60 * minute + 1
+        processor.ingest(listing(WEB, at=at, samples=[sample(value, column=column, at=at)]))
+        for _ in range(20):  # one column is learnt at each refresh
+            processor.refresh(at)
+    return at
+
+
+def test_what_is_usual_is_known_after_ten_minutes(processor):
+    at = minutes(processor, [0.2] * 9)
+    assert cell(processor, "cpu.ratio_baseline", now=at)[3] is False
+    at = minutes(processor, [0.4], 9)
+    assert cell(processor, "cpu.ratio_baseline", now=at)[0] == pytest.approx(0.2)
+    assert cell(processor, "cpu.ratio_mad", now=at)[0] == pytest.approx(0.01)  # the scale floor
+    assert cell(processor, "cpu.ratio_baseline", now=at)[2:] == (10.0, True)
+
+
+def test_being_sick_does_not_become_usual_however_long_it_takes(processor):
+    at = minutes(processor, [0.2] * 12)
+    processor.freeze([WEB])
+    at = minutes(processor, [0.9] * 90, 12)
+    assert cell(processor, "cpu.ratio_baseline", now=at)[0] == pytest.approx(0.2)
+    assert cell(processor, "cpu.ratio_baseline", now=at)[3] is True
+    processor.freeze([])
+    at = minutes(processor, [0.3] * 12, 102)
+    assert cell(processor, "cpu.ratio_baseline", now=at)[0] == pytest.approx(0.3)
+
+
+def test_what_is_usual_of_a_target_that_fell_silent_is_unknown_after_an_hour(processor):
+    at = minutes(processor, [0.2] * 12)
+    for minute in range(1, 75):
+        processor.refresh(at + 60 * minute)
+    assert cell(processor, "cpu.ratio_baseline", now=at + 74 * 60)[3] is False
+
+
+def test_memory_that_grows_has_a_slope(processor):
+    at = minutes(processor, [1e9 + 6000 * minute for minute in range(15)], column="memory.bytes")
+    assert cell(processor, "memory.slope", now=at)[0] == pytest.approx(100, rel=0.05)
+    assert cell(processor, "memory.slope", now=at)[3] is True
