@@ -131,6 +131,11 @@ def _unlisted(service: Mapping[str, Any]) -> str:
     return f"seen, but no platform lists it: {name}, {', '.join(told)}; no policy reads it"
 
 
+def _scored(row: Mapping[str, Any]) -> str:
+    """The health score and its state: how well it does its work, where HEALTH is whether it answers."""
+    return "?" if row["health_score"] is None else f"{row['health_score']:.2f} {row['health_state'] or '?'}"
+
+
 def _summary(shown: Mapping[str, Any]) -> list[str]:
     from controller.views.words import count
 
