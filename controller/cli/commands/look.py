@@ -75,6 +75,7 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
         fields=(
             Field("TARGET", lambda r: r["target"]),
             Field("HEALTH", lambda r: r["health"]),
+            Field("SCORE", _scored),
             Field("READY", lambda r: f"{r['ready']}/{r['desired']}", right=True),
             Field("CPU", lambda r: _percent(r["cpu"]), right=True),
             Field("MEMORY", lambda r: _bytes(r["memory_bytes"]), right=True),
@@ -249,11 +250,12 @@ def why(
 
 def _policy_lines(policy: Mapping[str, Any], *, wide: bool) -> list[str]:
     """A block per policy: the answer first, then what it rests on."""
-    values = ", ".join(f"{name} {'unknown' if v is None else f'{v:g}'}" for name, v in policy["values"].items())
+    values = ", ".join(f"{name} {_value(value)}" for name, value in policy["values"].items())
     lines = ["", f"{policy['policy']} ({policy['mode']}): {policy['answer']}"]
     if policy["holds"] is None:
         return lines
     lines += [f"  when      {policy['when']}", f"  holds     {policy['holds']} ({values or 'it reads no column'})"]
+    lines += _terms(policy)
     if policy["confidence"] is not None:
         lines.append(f"  sure      {_percent(policy['confidence'])}")
     if policy["plan"]:
@@ -265,6 +267,22 @@ def _policy_lines(policy: Mapping[str, Any], *, wide: bool) -> list[str]:
         names = ", ".join(passing) if wide or not refusing else f"{len(passing)} guards (-o wide names them)"
         lines.append(f"  allowed   by {names}")
     return lines
+
+
+def _terms(policy: Mapping[str, Any]) -> list[str]:
+    """The value of every part of the condition that is not a column alone, and not the whole."""
+    parts = [part for part in policy["terms"] if part["term"] not in (*policy["values"], policy["when"])]
+    width = min(60, max((len(part["term"]) for part in parts), default=0))
+    rows = [f"{part['term']:<{width}}  {_value(part['value'])}" for part in parts]
+    return [f"  {'' if number else 'where':<9} {row}" for number, row in enumerate(rows)]
+
+
+def _value(value: float | str | bool | None) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float | int) else repr(value)
 
 
 def _detail(guard: Mapping[str, Any]) -> str:
