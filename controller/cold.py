@@ -23,6 +23,7 @@ from controller.policyset import PolicySet
 from controller.settings import STORE, Settings
 from telemetry.columns import SENT, USUAL
 from telemetry.processor import Processor
+from telemetry.signals import Definitions, builtin
 from telemetry.snapshot import Snapshot
 
 _NEEDS_A_LOOP = frozenset({*SENT, *USUAL, "telemetry.age"})
@@ -49,6 +50,7 @@ class Look:
     epoch: int = 0
     metrics: str = ""
     received: Mapping[str, Any] = field(default_factory=dict)
+    signals: Definitions = field(default_factory=builtin)
 
 
 def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
@@ -64,7 +66,7 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
     for source in sources(settings.state, settings.call_timeout):
         processor.ingest(source.read(now))
     snapshot = processor.snapshot(now)
-    policies = PolicySet(settings.policies)
+    policies = PolicySet(settings.policies, settings.signals)
     policies.refresh(now)
     for loaded in policies.changes(now, state):
         state.apply(loaded)
@@ -75,7 +77,8 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
         policies.by_hash(state), ACTIONS, GUARDS, settings.limits, paused=stops["paused"], frozen=stops["frozen"]
     )
     unknown = tuple(n for n, c in snapshot.columns.items() if n not in _NEEDS_A_LOOP and not c.known.any())
-    return Look(now, snapshot, state, rules, proposals, policies.problems, trouble), unknown
+    look = Look(now, snapshot, state, rules, proposals, policies.problems, trouble, signals=policies.signals)
+    return look, unknown
 
 
 def _remembered(state_dir: Path) -> tuple[State, str]:

@@ -29,6 +29,7 @@ from controller.policyset import PolicySet
 from controller.trail import Trail, subject, without_starts
 from controller.views.words import sentence
 from telemetry.processor import Processor
+from telemetry.signals import Definitions, builtin
 from telemetry.snapshot import Snapshot
 
 STOP_FILES = ("paused", "frozen")
@@ -51,6 +52,7 @@ class Board:
     epoch: int
     metrics: str = ""
     received: Mapping[str, Any] = field(default_factory=dict)
+    signals: Definitions = field(default_factory=builtin)
 
 
 @dataclass(slots=True)
@@ -172,6 +174,7 @@ class Loop:
             trail.epoch,
             parts.instruments.address,
             parts.received(now),
+            parts.policies.signals,
         )
         parts.processor.freeze(key.target for key in trail.state.episodes)
         self._show()

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from controller.core.records import Loaded
 from controller.core.state import State
-from policies.load import load_files, load_folder
+from policies.load import LoadResult, load_files, load_folder
 from policies.policy import Policy, compile_policy
 from telemetry.documents import DocumentError
+from telemetry.signals import builtin, load_signals
 
 CHECK_EVERY = 2.0
 """Seconds between two looks at the files."""
@@ -18,13 +19,16 @@ class PolicySet:
 
     Attributes:
         problems: what is wrong with the files now; empty when they are in force.
+        signals: that policies may read.
         unreadable: hashes of contents in the trail that this version cannot compile, and why.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, signals: Path | None = None) -> None:
         self.problems: tuple[str, ...] = ()
+        self.signals = builtin()
         self.unreadable: dict[str, str] = {}
         self._path = path
+        self._signals_path = signals
         self._files: dict[str, Policy] | None = None
         self._compiled: dict[str, Policy] = {}
         self._stamp: object = None
@@ -33,10 +37,11 @@ class PolicySet:
 
     def refresh(self, now: float) -> None:
         """Look at the files if it is time and they changed."""
-        if self._path is None or now - self._looked_at < CHECK_EVERY:
+        paths = [path for path in (self._path, self._signals_path) if path is not None]
+        if not paths or now - self._looked_at < CHECK_EVERY:
             return
         self._looked_at = now
-        stamp = _stamp(self._path)
+        stamp = tuple(_stamp(path) for path in paths)
         if stamp == self._stamp:
             return
         half_written = self._files is not None and stamp != self._changing  # read it once it has stood still for a look
@@ -44,10 +49,21 @@ class PolicySet:
         if half_written:
             return
         self._stamp = stamp
-        result = load_folder(self._path) if self._path.is_dir() else load_files([self._path])
-        self.problems = tuple(str(problem) for problem in result.problems)
+        self._read()
+
+    def _read(self) -> None:
+        """Take what the files say, if all of it is right."""
+        found = load_signals(self._signals_path) if self._signals_path is not None else None
+        signals = found.signals if found is not None else self.signals
+        problems = found.problems if found is not None else ()
+        result = LoadResult(())
+        if not problems and self._path is not None:
+            folder = self._path.is_dir()
+            result = load_folder(self._path, signals) if folder else load_files([self._path], signals)
+        self.problems = tuple(str(problem) for problem in (*problems, *result.problems))
         if not self.problems:
-            self._files = {policy.name: policy for policy in result.policies}
+            self.signals = signals
+            self._files = {policy.name: policy for policy in result.policies} if self._path is not None else None
 
     def changes(self, now: float, state: State) -> list[Loaded]:
         """Records that bring what is in force to what the files say."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -81,7 +81,17 @@ def _schedule(text: str) -> str:
     return text if text == "off" else check_schedule(text)
 
 
+def _library(value: object) -> object:
+    """The word `library` means the folder that comes with the build; `./library` is a folder of that name."""
+    if value != "library":
+        return value
+    import policies  # noqa: PLC0415 - the CLI reads settings without the rest
+
+    return str(Path(str(policies.__file__)).parent / "library")
+
+
 _Path = Annotated[Path, AfterValidator(_some_path)]
+_Policies = Annotated[Path, AfterValidator(_some_path), BeforeValidator(_library)]
 
 
 def _key(default: Any, meaning: str, why: str) -> Any:
@@ -114,8 +124,15 @@ class Keys(BaseModel):
     services: _Path | None = _key(
         None, "services file; the loop starts its supervisor if none runs", "without it the running supervisor is used"
     )
-    policies: _Path | None = _key(
-        None, "policy file, or directory of policy files", "without policies the loop only watches"
+    policies: _Policies | None = _key(
+        None,
+        "policy file, directory of policy files, or the word library for those of the build",
+        "without policies the loop only watches",
+    )
+    signals: _Path | None = _key(
+        None,
+        "directory of signals files, over those of the build",
+        "the health score and the patterns of the build do without",
     )
     interval: Annotated[float, _Span(0.05, 60.0)] = _key(
         1.0, "time between two ticks", "a sick instance is seen within a second, at about 1 % of a core"

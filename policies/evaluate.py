@@ -12,7 +12,8 @@ import numpy as np
 from policies.holds import Holds, Planes, Streaks, advance, no_streaks
 from policies.policy import Policy
 from policies.selection import Catalog, Rows, Selection, selected
-from telemetry.columns import Bools, Column, Floats
+from telemetry.columns import Bools, Column, Floats, Kind
+from telemetry.reading import columns_at
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -110,7 +111,7 @@ class Findings:
 
     def _at(self, rows: Rows) -> tuple[Streaks, Mapping[str, Column]]:
         place = np.searchsorted(self._streaks.rows, rows)
-        return self._streaks.take(place), _columns(self.snapshot, rows, self.policy.when.columns)
+        return self._streaks.take(place), columns_at(self.snapshot, self.policy.when.columns, rows)
 
     def _margin(self, here: Mapping[str, Column]) -> Floats:
         when = self.policy.when
@@ -131,7 +132,7 @@ def search(policy: Policy, snapshot: Snapshot, holds: Holds, now: float, catalog
     selection = (catalog or Catalog(snapshot)).select(policy)
     holds.choose(selection, snapshot)
     names = policy.when.columns | policy.until.columns
-    columns = snapshot.columns if selection.places is None else _columns(snapshot, selection.rows, names)
+    columns = columns_at(snapshot, names, None if selection.places is None else selection.rows)
     when = policy.when.evaluate(columns)
     if not len(holds.streaks.rows) and not when.true.any():
         none = no_streaks()
@@ -154,7 +155,7 @@ def when_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict:
     row = snapshot.rows.get(target)
     if row is None:
         return Verdict.UNKNOWN
-    return policy.when.evaluate(_columns(snapshot, np.array([row]), policy.when.columns)).at(0)
+    return policy.when.evaluate(columns_at(snapshot, policy.when.columns, np.array([row]))).at(0)
 
 
 def until_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict:
@@ -162,14 +163,7 @@ def until_verdict(policy: Policy, snapshot: Snapshot, target: Target) -> Verdict
     row = snapshot.rows.get(target)
     if row is None:
         return Verdict.UNKNOWN
-    return policy.until.evaluate(_columns(snapshot, np.array([row]), policy.until.columns)).at(0)
-
-
-def _columns(snapshot: Snapshot, rows: Rows, names: frozenset[str]) -> Mapping[str, Column]:
-    """These columns at these rows; at least one, because rows are counted on it."""
-    asked = [name for name in names if name in snapshot.columns] or list(snapshot.columns)[:1]
-    columns = ((name, snapshot.columns[name]) for name in asked)
-    return {name: Column(c.spec, c.values[rows], c.age[rows], c.count[rows]) for name, c in columns}
+    return policy.until.evaluate(columns_at(snapshot, policy.until.columns, np.array([row]))).at(0)
 
 
 def _read(policy: Policy, here: Mapping[str, Column]) -> tuple[list[Column], Bools]:
@@ -199,9 +193,10 @@ def _support(policy: Policy, columns: list[Column], known: Bools) -> tuple[Float
 
 
 def _values(columns: list[Column], known: Bools) -> Iterator[tuple[tuple[str, float], ...]]:
-    """Name and value of the known columns of each row."""
+    """Name and value of the known columns of each row; a string is no value that a number could tell."""
     names = [column.spec.name for column in columns]
     cells = np.array([column.values for column in columns]).reshape(known.shape)
+    known = known & np.array([column.spec.kind is not Kind.STRING for column in columns], np.bool_).reshape(-1, 1)
     for row, is_known in zip(cells.T.tolist(), known.T.tolist(), strict=True):
         yield tuple((name, value) for name, value, yes in zip(names, row, is_known, strict=True) if yes)
 

@@ -1,7 +1,7 @@
 """Policies from files. Nothing here raises: what is wrong is returned, and the caller chooses what to make of it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from policies.policy import Policy, compile_policy
@@ -21,10 +21,12 @@ class LoadResult:
     Attributes:
         policies: those that are right by themselves, by name; a name that is given twice is in none of them.
         problems: everything that is wrong; a set is valid if there are none.
+        documents: where each of the policies stands, by name.
     """
 
     policies: tuple[Policy, ...]
     problems: tuple[Problem, ...] = ()
+    documents: Mapping[str, Document] = field(default_factory=dict)
 
 
 def load_folder(path: Path, signals: Definitions | None = None) -> LoadResult:
@@ -67,7 +69,7 @@ def _load(paths: Iterable[Path], within: Path | None, signals: Definitions | Non
         message = f"the policies take {operations} operations a tick, more than {MAX_OPERATIONS_OF_A_SET}"
         first = next(iter(found.values()))[0][1]
         problems.append(_problem(within or Path(first.file), message, "use fewer policies, or simpler conditions"))
-    return LoadResult(policies, tuple(problems))
+    return LoadResult(policies, tuple(problems), {policy.name: found[policy.name][0][1] for policy in policies})
 
 
 def together(policies: Iterable[Policy]) -> int:

@@ -20,6 +20,7 @@ from telemetry.sources import Reading
 from telemetry.target import Target
 from telemetry.traffic import Measured, Traffic, Unlisted
 
+_OFTEN = 2.0  # seconds between refreshes, so that a minute has enough of them for one column each
 _FUTURE = 5.0  # seconds that a sample may be ahead of the reading it came with
 _AGE = "telemetry.age"
 _SLOPED, _SLOPE = "memory.bytes", "memory.slope"
@@ -64,6 +65,7 @@ class Processor:
         self._baselines = Baselines(learnt, _SLOPED if _SLOPE in columns else "")
         self._followed: tuple[Target, ...] = ()
         self._unlisted: Sequence[Unlisted] = ()
+        self._refreshed = -math.inf
 
     def ingest(self, reading: Reading) -> None:
         """Take what a source saw: the inventory first, then the samples that join it."""
@@ -109,10 +111,17 @@ class Processor:
                     targets, minute, frozen = self._targets, self._minute(now), self._frozen_rows()
                 self._baselines.follow(targets)
                 self._baselines.record(now, targets, minute, frozen)
-            usual = self._baselines.learn(self._followed)
-            if usual is not None:
-                with self._lock:
-                    self._put_usual(usual, now)
+            self._learn(now)
+
+    def _learn(self, now: float) -> None:
+        """Spread over the minute if there is time: a column at each refresh, or all if refreshes are rare."""
+        rare = now - self._refreshed > _OFTEN
+        self._refreshed = now
+        while (usual := self._baselines.learn(self._followed)) is not None:
+            with self._lock:
+                self._put_usual(usual, now)
+            if not rare:
+                return
 
     def snapshot(self, now: float) -> Snapshot:
         """Everything as it is at `now`; later readings change nothing in it."""
@@ -156,20 +165,17 @@ class Processor:
         return np.array([target in self._frozen for target in self._targets], np.bool_)
 
     def _put_usual(self, usual: Usual, now: float) -> None:
-        """What is not known anew stays as it was; it does not grow old while its target is frozen."""
-        rows = self._rows_of(usual.targets)
-        at = np.full(len(rows), now)
+        """While a target is frozen, what was usual for it stays as it was, and does not grow old."""
+        rows, frozen = self._rows_of(usual.targets), self._frozen_rows()
+        learnt = {f"{usual.column}_baseline": usual.values, f"{usual.column}_mad": usual.spread}
         if usual.column == _SLOPED:
-            known = rows >= 0
-            cells = (usual.values[known], at[known], usual.count[known])
-            self._cells[_SLOPE].put_many(self._columns[_SLOPE], rows[known], cells)
-            return
-        frozen = self._frozen_rows()
-        for name, values in ((f"{usual.column}_baseline", usual.values), (f"{usual.column}_mad", usual.spread)):
+            learnt, frozen = {_SLOPE: usual.values}, np.zeros_like(frozen)
+        for name, values in learnt.items():
             held = self._cells[name]
             held.at[frozen & np.isfinite(held.values)] = now
-            new = (rows >= 0) & np.isfinite(values)
-            held.put_many(self._columns[name], rows[new], (values[new], at[new], usual.count[new]))
+            places = [place for place, row in enumerate(rows.tolist()) if row >= 0 and not frozen[row]]
+            at = np.full(len(places), now)
+            held.put_many(self._columns[name], rows[places], (values[places], at, usual.count[places]))
 
     def _take_facts(self, reading: Reading) -> None:
         """A platform that does not answer keeps its targets, and their cells grow old; one that answers says it all."""

@@ -94,4 +94,4 @@ def group(name: str, summary: str) -> typer.Typer:
     return made
 
 
-from controller.cli.commands import local, look, prove, start, stop, wish  # noqa: E402, F401  they register themselves
+from controller.cli.commands import local, look, policy, prove, start, stop, wish  # noqa: E402, F401  they register themselves

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from controller.core.wish import Limits, Proposal, Proposals
 from policies.evaluate import Catalog, Finding, Findings, Holds, search
 from policies.policy import Policy, Severity
 from policies.selection import Rows
-from telemetry.columns import Floats
+from telemetry.columns import Bools, Floats
 from telemetry.snapshot import Snapshot
 
 CERTAIN = Evidence(1.0, 1.0, 1.0, 1.0)
@@ -36,6 +37,17 @@ class _Standing:
     count: int = 0
     rows: list[int] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
+
+
+_NOTHING = _Standing()
+
+
+class _Room(NamedTuple):
+    """One policy's findings without an episode, and how many may get one."""
+
+    found: Findings
+    standing: _Standing
+    room: int
 
 
 class _Shortlist(NamedTuple):
@@ -73,31 +85,36 @@ class PolicyAgent:
             self._catalog = Catalog(snapshot)
         standings = _standings(now, snapshot, policies, state, limits)
         ill = np.zeros(len(snapshot.targets), np.bool_)
-        fresh, waiting, crowd = list[_Shortlist](), list[_Shortlist](), dict[str, int]()
+        fresh, waiting, crowd = list[_Room](), list[_Shortlist](), dict[str, int]()
         for policy in policies:
             found = search(policy, snapshot, self._holds[policy.hash], now, self._catalog)
             if policy.severity >= Severity.WARNING:
                 ill[found.begun] = True
-            standing = standings.get(policy.name, _Standing())
-            new = found.rows[~np.isin(found.rows, standing.rows)] if standing.rows else found.rows
-            crowd[policy.name] = len(new)
-            if room := min(max(0, limits.max_open_episodes - standing.count), OPENED_PER_TICK):
-                fresh += _shortlist(found, new, room, state)
+            standing = standings.get(policy.name, _NOTHING)
+            crowd[policy.name] = len(found.rows) - int(_marked(ill, standing.rows)[found.rows].sum())
+            if crowd[policy.name] and standing.count < limits.max_open_episodes:
+                fresh.append(_Room(found, standing, limits.max_open_episodes - standing.count))
             if standing.waiting:
-                open_ = np.intersect1d(found.rows, np.array(standing.waiting, np.intp))
+                open_ = found.rows[_marked(ill, standing.waiting)[found.rows]]
                 waiting += _shortlist(found, open_, len(open_), state)
-        opened = _best(fresh)[:OPENED_PER_TICK]
-        for at, _ in opened:
-            crowd[fresh[at].found.policy.name] -= 1
+        opened = _proposals(_to_open(fresh, state), state)
+        for proposal in opened:
+            crowd[proposal.key.policy] -= 1
         looked_at = considered(_best(waiting), PLANNED_PER_SLOT * limits.max_concurrent, now)
-        best = [*_proposals(fresh, opened, state), *_proposals(waiting, looked_at, state)]
         selections = ((policy.name, self._holds[policy.hash].selection) for policy in policies)
         self.refused = {name: chosen.refused for name, chosen in selections if chosen and chosen.refused}
         return Proposals(
-            tuple(best),
+            (*opened, *_proposals(looked_at, state)),
             self._census.count(snapshot, ill),
             {name: count for name, count in crowd.items() if count},
         )
+
+
+def _marked(like: Bools, rows: Sequence[int]) -> Bools:
+    """True in these rows."""
+    marks = np.zeros(len(like), np.bool_)
+    marks[rows] = True
+    return marks
 
 
 def _standings(
@@ -120,6 +137,24 @@ def _standings(
     return {name: standing for name, (_, standing) in by_name.items() if standing.count}
 
 
+def _to_open(rooms: Sequence[_Room], state: State) -> Sequence[tuple[Findings, int]]:
+    """What may get an episode at this tick; in a mass failure the policies that rank first leave nothing to others."""
+    ranked = sorted(rooms, key=lambda room: _rank(room.found.policy))
+    lists, left = list[_Shortlist](), OPENED_PER_TICK
+    for _, equals in groupby(ranked, key=lambda room: _rank(room.found.policy)):
+        for found, standing, room in equals:
+            new = found.rows[~_marked(np.empty(len(found.snapshot.targets), np.bool_), standing.rows)[found.rows]]
+            lists += _shortlist(found, new, min(room, OPENED_PER_TICK), state)
+        left = OPENED_PER_TICK - sum(len(one.rows) for one in lists)
+        if left <= 0:
+            break
+    return _best(lists)[:OPENED_PER_TICK]
+
+
+def _rank(policy: Policy) -> tuple[int, int]:
+    return -policy.severity, -policy.priority
+
+
 def _shortlist(found: Findings, rows: Rows, most: int, state: State) -> list[_Shortlist]:
     """The surest of these findings, as one list or none."""
     if not len(rows):
@@ -132,28 +167,29 @@ def _shortlist(found: Findings, rows: Rows, most: int, state: State) -> list[_Sh
     return [_Shortlist(found, rows, sure)]
 
 
-def _best(lists: Sequence[_Shortlist]) -> list[tuple[int, int]]:
-    """All candidates, best first, by severity, priority, confidence, name: number of the list, and row."""
+def _best(lists: Sequence[_Shortlist]) -> list[tuple[Findings, int]]:
+    """All candidates as findings and row, best first: by severity, priority, confidence, name."""
     if not lists:
         return []
     sizes = [len(one.rows) for one in lists]
-    policies = [one.found.policy for one in lists]
-    names = {name: at for at, name in enumerate(sorted(policy.name for policy in policies))}
-    ranks = np.array([(-p.severity, -p.priority, names[p.name]) for p in policies]).repeat(sizes, axis=0)
+    names = {name: at for at, name in enumerate(sorted(one.found.policy.name for one in lists))}
+    ranks = [(*_rank(one.found.policy), names[one.found.policy.name]) for one in lists]
+    severity, priority, name = np.array(ranks).repeat(sizes, axis=0).T
     rows, sure = np.concatenate([one.rows for one in lists]), np.concatenate([one.confidence for one in lists])
-    order = np.lexsort((rows, ranks[:, 2], -sure, ranks[:, 1], ranks[:, 0]))
-    return list(zip(np.arange(len(lists)).repeat(sizes)[order].tolist(), rows[order].tolist(), strict=True))
+    order = np.lexsort((rows, name, -sure, priority, severity))
+    which = np.arange(len(lists)).repeat(sizes)[order].tolist()
+    return [(lists[at].found, row) for at, row in zip(which, rows[order].tolist(), strict=True)]
 
 
-def _proposals(lists: Sequence[_Shortlist], picked: Sequence[tuple[int, int]], state: State) -> list[Proposal]:
+def _proposals(picked: Sequence[tuple[Findings, int]], state: State) -> list[Proposal]:
     """What was picked, as objects."""
-    rows: dict[int, list[int]] = {}
-    for at, row in picked:
-        rows.setdefault(at, []).append(row)
+    rows: dict[str, tuple[Findings, list[int]]] = {}
+    for found, row in picked:
+        rows.setdefault(found.policy.hash, (found, []))[1].append(row)
     return [
-        _proposal(lists[at].found.policy, finding, state)
-        for at, of in rows.items()
-        for finding in lists[at].found.build(np.array(of, np.intp))
+        _proposal(found.policy, finding, state)
+        for found, of in rows.values()
+        for finding in found.build(np.array(of, np.intp))
     ]
 
 

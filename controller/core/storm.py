@@ -147,9 +147,7 @@ def _own(now: float, state: State, limits: Limits) -> Iterator[Storm]:
 
 def of_target(target: Target, storms_: Mapping[str, Storm]) -> Storm | None:
     """The storm that a target is in, if any; the widest first."""
-    if not storms_:
-        return None
-    return next((storms_[group] for group in groups_of(target) if group in storms_), None)
+    return storms_.get(target.platform) or storms_.get(f"{target.platform}/{target.namespace}")
 
 
 def counts_of(snapshot: Snapshot, ill: Sequence[Target]) -> Counts:

@@ -18,6 +18,7 @@ from controller.core.storm import counts_of, storms
 from controller.core.wish import Proposal, Proposals, Rulebook, Wish
 from policies.policy import Policy, Severity
 from telemetry.expression import Truth
+from telemetry.reading import columns_at
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -102,7 +103,8 @@ class _Turn:
 
     def _truth(self, policy: Policy) -> Truth:
         if policy.hash not in self._truths:
-            self._truths[policy.hash] = policy.until.evaluate(self.snapshot.columns)
+            columns = columns_at(self.snapshot, policy.until.columns)
+            self._truths[policy.hash] = policy.until.evaluate(columns)
         return self._truths[policy.hash]
 
     def _until(self, policy: Policy, target: Target) -> Verdict:

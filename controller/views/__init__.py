@@ -13,6 +13,7 @@ from controller.views.analyze import analyze
 from controller.views.episodes import open_episodes
 from controller.views.status import status
 from controller.views.why import why
+from telemetry.signals import Definitions
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 
@@ -60,6 +61,10 @@ class Seen(Protocol):
     def received(self) -> Mapping[str, Any]:
         """What workloads send: `otlp`, the receiver's view, and `unlisted`, who sends and is no target."""
 
+    @property
+    def signals(self) -> Definitions:
+        """What the health score and the others mean."""
+
 
 def _status(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:
     loop = {
@@ -69,7 +74,8 @@ def _status(seen: Seen, args: Mapping[str, Any]) -> Mapping[str, Any]:
         "trouble": seen.trouble,
         "policy_problems": list(seen.problems),
     }
-    shown = status(seen.snapshot, seen.state, seen.rules, str(args.get("namespace") or ""))
+    namespace = str(args.get("namespace") or "")
+    shown = status(seen.snapshot, seen.state, seen.rules, namespace, signals=seen.signals)
     return shown | {"loop": loop, "received": dict(seen.received)}
 
 

@@ -8,28 +8,37 @@ from controller.core.state import State
 from controller.core.wish import Rulebook
 from controller.views.words import instant, phase, span, storm
 from policies.policy import Mode
+from telemetry.columns import Column, Kind
 from telemetry.inventory import Facts
+from telemetry.signals import Definitions, builtin
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
+from telemetry.words import WORDS
 
+SCORE, STATE = "health.score", "health.state"
 OK, SICK, UNKNOWN = "ok", "sick", "unknown"
 
 
-def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "") -> dict[str, Any]:
+def status(
+    snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "", *, signals: Definitions | None = None
+) -> dict[str, Any]:
     """Targets with their health, what is under way, and who stopped what.
 
     The paths `telemetry.health_score`, `remediation.enabled` and `remediation.active_remediations` are there for
-    scripts; the score is null until the health signal exists.
+    scripts. The score is the worst of the targets shown, because a mean would hide one that is dead among many that
+    are well; it is null where none is known.
 
     Args:
         snapshot: what is true.
         state: what was done.
         rules: what the loop goes by.
         namespace: show the targets of this one only; empty for all.
+        signals: what the health score means; that of the build if not given.
     """
+    health = (signals or builtin()).columns(snapshot, (SCORE, STATE))
     rows = [
-        target_row(target, snapshot, state, rules.limits.facts_stale)
-        for target in snapshot.targets
+        target_row(target, snapshot, state, rules.limits.facts_stale) | _score(health, row)
+        for row, target in enumerate(snapshot.targets)
         if namespace in ("", target.namespace)
     ]
     healths = [row["health"] for row in rows]
@@ -37,7 +46,7 @@ def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "
     return {
         "at": instant(snapshot.at),
         "telemetry": {
-            "health_score": None,
+            "health_score": min((row["health_score"] for row in rows if row["health_score"] is not None), default=None),
             "targets": len(rows),
             "ok": healths.count(OK),
             "sick": healths.count(SICK),
@@ -49,6 +58,17 @@ def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "
         "targets": rows,
         "attention": _attention(rows, waiting, state, rules),
     }
+
+
+def _score(health: Mapping[str, Column], row: int) -> dict[str, Any]:
+    """The health score of one target and its state, as the signals say; null is unknown."""
+    found: dict[str, Any] = {"health_score": None, "health_state": None}
+    for key, name in (("health_score", SCORE), ("health_state", STATE)):
+        column = health.get(name)
+        if column is not None and column.known[row]:
+            value = float(column.values[row])
+            found[key] = WORDS.word(value) if column.spec.kind is Kind.STRING else round(value, 4)
+    return found
 
 
 def remediation(state: State, rules: Rulebook) -> dict[str, Any]:
@@ -149,10 +169,10 @@ def _attention(rows: list[dict[str, Any]], waiting: list[str], state: State, rul
     stopped = [
         f"{word} by {who}" for word, who in remediation(state, rules).items() if word in ("paused", "frozen") and who
     ]
+    stopped += [storm(one) for one in state.storms.values()]
     sick = [f"{row['target']} is {row['health']}: {row['why']}" for row in rows if row["health"] != OK]
     human = [f"{e.id} needs a human: {e.detail}" for e in state.episodes.values() if e.id in waiting]
-    storms = [storm(one) for one in state.storms.values()]
-    return stopped + storms + sick + human
+    return stopped + sick + human
 
 
 def is_degraded(shown: Mapping[str, Any]) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from actions.plan import Plan, Refusal
 from controller.core.guards import first_refusal
 from controller.core.records import Opened
@@ -12,6 +14,8 @@ from controller.views.status import cell, health_of
 from controller.views.words import changes_in_words, phase, span
 from policies.evaluate import selected
 from policies.policy import Policy
+from telemetry.expression import one_line
+from telemetry.reading import columns_at
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -52,16 +56,20 @@ class _View:
     def of_policy(self, policy: Policy, proposal: Proposal | None) -> dict[str, Any]:
         selection = selected(policy, self.snapshot)
         chosen = self.snapshot.rows[self.target] in selection.rows
-        verdict = policy.when.evaluate(self.snapshot.columns).at(self.snapshot.rows[self.target])
+        row = np.array([self.snapshot.rows[self.target]])
+        here = columns_at(self.snapshot, policy.when.columns, row)
+        verdict = policy.when.evaluate(here).at(0)
         episode = next((e for e in self.draft.episodes.values() if e.key.policy == policy.name and self._mine(e)), None)
         guards, plan = self._guards(policy, proposal)
-        values = {name: cell(self.snapshot, self.target, name) for name in policy.when.columns}
+        measured = sorted(policy.when.columns & self.snapshot.columns.keys())
+        values = {name: cell(self.snapshot, self.target, name) for name in measured}
         return {
             "policy": policy.name,
             "mode": policy.mode.label,
-            "when": policy.when.source,
+            "when": one_line(policy.when.source),
             "holds": verdict.value if chosen else None,
             "values": values,
+            "terms": [{"term": one_line(term), "value": value} for term, value in policy.when.explain(here, 0)],
             "unknown": [name for name, value in values.items() if value is None],
             "episode": episode.id if episode else "",
             "state": phase(episode) if episode else "",

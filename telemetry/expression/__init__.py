@@ -2,6 +2,7 @@
 
 from telemetry.expression.check import Derived, Length
 from telemetry.expression.condition import Condition, Truth, compile_condition
+from telemetry.expression.parse import one_line
 from telemetry.expression.problem import ExpressionError, Problem
 from telemetry.expression.program import MAX_OPERATIONS_OF_A_SET, Program
 from telemetry.expression.value import Value, compile_value
@@ -18,4 +19,5 @@ __all__ = [
     "Value",
     "compile_condition",
     "compile_value",
+    "one_line",
 ]

@@ -76,17 +76,17 @@ class Condition:
         frame = Frame(columns, self._tables).run(nodes, steps)
         return margins(nodes, frame, self._specs, root)
 
-    def explain(self, columns: Mapping[str, Column], row: int) -> tuple[tuple[str, float | str | None], ...]:
+    def explain(self, columns: Mapping[str, Column], row: int) -> tuple[tuple[str, float | str | bool | None], ...]:
         """Text and value of each sub-expression in one row, outermost first.
 
-        Durations are seconds (the age of what was never sampled is infinite), bools are 1.0 and 0.0; None is unknown.
+        Durations are seconds (the age of what was never sampled is infinite); None is unknown.
         Literals and repetitions are left out.
         """
         single = {name: _row(column, row) for name, column in columns.items()}
         nodes = self._checked.nodes
         steps = schedule(nodes, self._wants(self._checked.places), keep=True)
         frame = Frame(single, self._tables).run(nodes, steps)
-        shown: dict[str, float | str | None] = {}
+        shown: dict[str, float | str | bool | None] = {}
         for start, end, at in self._spans():
             value = _single(frame, self._checked.places[at])
             is_text = self._checked.types[at] is Type.STRING and value is not None
@@ -149,9 +149,9 @@ def _row(column: Column, row: int) -> Column:
     return Column(column.spec, column.values[cell], column.age[cell], column.count[cell])
 
 
-def _single(frame: Frame, place: int) -> float | None:
+def _single(frame: Frame, place: int) -> float | bool | None:
     if place in frame.true:
         true, false = bool(frame.true[place][0]), bool(frame.false[place][0])
-        return 1.0 if true else 0.0 if false else None
+        return True if true else False if false else None
     value = float(np.ravel(frame.values[place])[0])
     return None if np.isnan(value) else value

@@ -95,6 +95,11 @@ def parse(source: str) -> tuple[Syntax, ...]:
     return _Parser(source).run()
 
 
+def one_line(source: str) -> str:
+    """The same expression on one line, without comments."""
+    return "".join(" " if match.lastgroup == "space" else match[0] for match in _TOKEN.finditer(source)).strip()
+
+
 def _tokens(source: str) -> list[_Token]:
     found = [_Token(match.lastgroup or "", match[0], *match.span()) for match in _TOKEN.finditer(source)]
     end = _Token("end", "", len(source), len(source))

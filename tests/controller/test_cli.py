@@ -191,6 +191,64 @@ def test_init_where_nothing_can_be_written(capsys, tmp_path):
     assert "can not be written" in capsys.readouterr().err
 
 
+def test_policy_list_names_the_library_and_your_own(capsys, monkeypatch):
+    run(["init"])
+    capsys.readouterr()
+    assert run(["policy", "list", "-o", "name"]) == 0
+    names = capsys.readouterr().out.split()
+    assert names == ["hang", "leak", "over-provisioned", "saturation", "silence", "slow"]
+    monkeypatch.setenv("GYROSTAT_POLICIES", "policies")
+    assert run(["policy", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["data"]["policies"]
+    assert {row["policy"]: row["from"] for row in rows}["default/restart-hung"] == "policies"
+
+
+def test_policy_show_writes_a_file_that_lints(capsys, tmp_path):
+    assert run(["policy", "show", "slow"]) == 0
+    (tmp_path / "slow.yaml").write_text(capsys.readouterr().out)
+    assert run(["policy", "lint", "slow.yaml", "-o", "name"]) == 0
+    assert capsys.readouterr().out == "slow\n"
+
+
+@pytest.mark.parametrize("name", ["hang", "leak", "over-provisioned", "saturation", "silence", "slow"])
+def test_policy_explain_says_what_it_does(capsys, name):
+    assert run(["policy", "explain", name]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{name}\n  mode       Observe: it only writes down")
+    for heading in ("watches", "when", "over when", "does", "if sure", "at most", "helped if", "reads", "costs"):
+        assert f"\n  {heading} " in shown
+
+
+def test_policy_explain_has_everything_as_data(capsys):
+    assert run(["policy", "explain", "leak", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    names = [column["name"] for column in data["columns"]]
+    assert names == ["memory.bytes", "memory.ratio", "memory.slope", "up.duration"]
+    assert data["signals"][0]["is"].endswith("memory.slope < 1800")
+    assert data["operations"]["when"] == 11
+
+
+@pytest.mark.parametrize("verb", ["show", "explain"])
+def test_policy_that_is_not_there(capsys, verb):
+    assert run(["policy", verb, "none"]) == 1
+    assert "no policy is called 'none'; there are: hang" in capsys.readouterr().err
+
+
+def test_policy_explain_reads_a_file(capsys):
+    run(["init"])
+    capsys.readouterr()
+    assert run(["policy", "explain", "policies/restart-hung.yaml"]) == 0
+    assert "every target in namespace default with app=hello" in capsys.readouterr().out
+
+
+def test_signals_that_are_wrong_are_told(capsys, tmp_path, monkeypatch):
+    (tmp_path / "signals").mkdir()
+    (tmp_path / "signals" / "s.yaml").write_text("kind: Signals\n")
+    monkeypatch.setenv("GYROSTAT_SIGNALS", "signals")
+    assert run(["policy", "list"]) == 2
+    assert "signals/s.yaml:1:1: apiVersion: is required" in capsys.readouterr().err
+
+
 def test_policy_lint_lists_what_is_right(capsys):
     run(["init"])
     capsys.readouterr()

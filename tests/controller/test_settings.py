@@ -8,6 +8,7 @@ import pytest
 from controller import settings
 from controller.core.wish import Limits
 from controller.settings import PREFIX, Keys, Settings, SettingsError, allowed, load
+from policies.library import FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,16 @@ def test_the_file_in_the_state_directory_is_found_by_itself(tmp_path):
 def test_the_environment_can_name_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv("GYROSTAT_CONFIG", str(write(tmp_path / "s.yaml", "attempts: 9\n")))
     assert load().attempts == 9
+
+
+def test_the_word_library_means_the_policies_of_the_build(monkeypatch, tmp_path):
+    assert load({"policies": "library"}).policies == FOLDER
+    monkeypatch.setenv("GYROSTAT_POLICIES", "library")
+    assert load().policies == FOLDER
+    monkeypatch.delenv("GYROSTAT_POLICIES")
+    assert load({}, write(tmp_path / "s.yaml", "policies: library\n")).policies == FOLDER
+    assert load({"policies": "./library"}).policies == Path("library")
+    assert (FOLDER / "hang.yaml").is_file()
 
 
 def test_paths_of_a_file_are_relative_to_it(tmp_path):

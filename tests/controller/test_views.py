@@ -15,6 +15,7 @@ from controller.views import VIEWS, find
 from controller.views.episodes import history, open_episodes
 from controller.views.status import health_of, is_degraded, status
 from controller.views.words import changes_in_words, instant, phase, sentence, span
+from telemetry.signals import Definitions, builtin
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict
@@ -50,6 +51,7 @@ class Board:
     epoch: int = 3
     metrics: str = "127.0.0.1:9464"
     received: Mapping[str, Any] = field(default_factory=dict)
+    signals: Definitions = field(default_factory=builtin)
 
 
 def health(service: Service, **given: Any) -> tuple[str, str]:
@@ -86,11 +88,34 @@ def test_old_facts_are_unknown_not_ok():
 
 def test_status_has_the_paths_that_scripts_read():
     shown = status(snapshot(CHECKOUT, CART), led(HEAL), rules(HEAL))
-    assert shown["telemetry"]["health_score"] is None
+    assert shown["telemetry"]["health_score"] is None  # nobody sent anything, and silence is not health
     assert shown["remediation"]["enabled"] is True
     assert shown["remediation"]["active_remediations"] == 0
     assert (shown["telemetry"]["ok"], shown["telemetry"]["sick"]) == (1, 1)
     assert is_degraded(shown)
+
+
+def _working(name: str, completion: float) -> Service:
+    return Service(name, "+++", columns={"completion.ratio": completion, "requests.volume": 100.0, "active.count": 5.0})
+
+
+def test_the_health_score_of_all_is_that_of_the_worst():
+    seen = snapshot(_working("a", 1.0), _working("b", 0.25), Service("c"))
+    shown = status(seen, led(HEAL), rules(HEAL))
+    assert shown["telemetry"]["health_score"] == 0.7
+    found = {row["target"]: (row["health_score"], row["health_state"]) for row in shown["targets"]}
+    assert found == {"shop/a": (1.0, "optimal"), "shop/b": (0.7, "healthy"), "shop/c": (None, None)}
+
+
+def test_why_shows_the_value_of_every_part_of_a_condition():
+    busy = policy("busy", when="cpu.ratio > 0.9 && target.name.startsWith('a') || replicas.ready < 2")
+    (shown,) = why(board(Service("a", "+++", columns={"cpu.ratio": 0.95}), policies=(busy,)), "a")["policies"]
+    terms = {part["term"]: part["value"] for part in shown["terms"]}
+    assert terms["cpu.ratio > 0.9"] is True
+    assert terms["target.name"] == "a"
+    assert terms["target.name.startsWith('a')"] is True
+    assert terms["replicas.ready < 2"] is False
+    assert shown["values"] == {"cpu.ratio": 0.95, "replicas.ready": 3.0}
 
 
 def test_status_is_not_degraded_when_all_is_well():

@@ -280,8 +280,7 @@ def minutes(processor, values, start=0, column="cpu.ratio"):
     for minute, value in enumerate(values, start):
         at = 6000.0 + 60 * minute + 1
         processor.ingest(listing(WEB, at=at, samples=[sample(value, column=column, at=at)]))
-        for _ in range(20):  # one column is learnt at each refresh
-            processor.refresh(at)
+        processor.refresh(at)
     return at
 
 
@@ -316,3 +315,26 @@ def test_memory_that_grows_has_a_slope(processor):
     at = minutes(processor, [1e9 + 6000 * minute for minute in range(15)], column="memory.bytes")
     assert cell(processor, "memory.slope", now=at)[0] == pytest.approx(100, rel=0.05)
     assert cell(processor, "memory.slope", now=at)[3] is True
+
+
+def test_what_is_usual_is_learnt_a_column_at_a_time_where_refreshes_are_frequent(processor):
+    at = minutes(processor, [0.2] * 9)
+    processor.ingest(listing(WEB, at=at + 59, samples=[sample(0.2, column="cpu.ratio", at=at + 59)]))
+    known = []
+    for second in range(50):
+        processor.refresh(at + 58 + second)
+        known.append(cell(processor, "cpu.ratio_baseline", now=at + 60)[3])
+    assert not any(known[:2])
+    assert known[-1]
+
+
+def test_targets_that_vanish_between_two_looks_do_no_harm(processor):
+    at = minutes(processor, [0.2] * 10)
+    processor.take(spans(0.1, at=at), at)
+    processor.ingest(listing(at=at))
+    for second in range(100):
+        processor.refresh(at + second)
+    assert processor.snapshot(at + 100).targets == ()
+    processor.ingest(listing(CART, at=at + 100))
+    processor.refresh(at + 100)
+    assert cell(processor, "cpu.ratio_baseline", CART, now=at + 100)[3] is False

@@ -75,6 +75,7 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
         fields=(
             Field("TARGET", lambda r: r["target"]),
             Field("HEALTH", lambda r: r["health"]),
+            Field("SCORE", _scored),
             Field("READY", lambda r: f"{r['ready']}/{r['desired']}", right=True),
             Field("CPU", lambda r: _percent(r["cpu"]), right=True),
             Field("MEMORY", lambda r: _bytes(r["memory_bytes"]), right=True),
@@ -129,6 +130,11 @@ def _unlisted(service: Mapping[str, Any]) -> str:
     told += [f"{_share(service['errors'])} errors"] if service["errors"] is not None else []
     told += [f"p99 {_latency(service['p99_seconds'])}"] if service["p99_seconds"] is not None else []
     return f"seen, but no platform lists it: {name}, {', '.join(told)}; no policy reads it"
+
+
+def _scored(row: Mapping[str, Any]) -> str:
+    """The health score and its state: how well it does its work, where HEALTH is whether it answers."""
+    return "?" if row["health_score"] is None else f"{row['health_score']:.2f} {row['health_state'] or '?'}"
 
 
 def _summary(shown: Mapping[str, Any]) -> list[str]:
@@ -244,11 +250,12 @@ def why(
 
 def _policy_lines(policy: Mapping[str, Any], *, wide: bool) -> list[str]:
     """A block per policy: the answer first, then what it rests on."""
-    values = ", ".join(f"{name} {'unknown' if v is None else f'{v:g}'}" for name, v in policy["values"].items())
+    values = ", ".join(f"{name} {_value(value)}" for name, value in policy["values"].items())
     lines = ["", f"{policy['policy']} ({policy['mode']}): {policy['answer']}"]
     if policy["holds"] is None:
         return lines
     lines += [f"  when      {policy['when']}", f"  holds     {policy['holds']} ({values or 'it reads no column'})"]
+    lines += _terms(policy)
     if policy["confidence"] is not None:
         lines.append(f"  sure      {_percent(policy['confidence'])}")
     if policy["plan"]:
@@ -260,6 +267,22 @@ def _policy_lines(policy: Mapping[str, Any], *, wide: bool) -> list[str]:
         names = ", ".join(passing) if wide or not refusing else f"{len(passing)} guards (-o wide names them)"
         lines.append(f"  allowed   by {names}")
     return lines
+
+
+def _terms(policy: Mapping[str, Any]) -> list[str]:
+    """The value of every part of the condition that is not a column alone, and not the whole."""
+    parts = [part for part in policy["terms"] if part["term"] not in (*policy["values"], policy["when"])]
+    width = min(60, max((len(part["term"]) for part in parts), default=0))
+    rows = [f"{part['term']:<{width}}  {_value(part['value'])}" for part in parts]
+    return [f"  {'' if number else 'where':<9} {row}" for number, row in enumerate(rows)]
+
+
+def _value(value: float | str | bool | None) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float | int) else repr(value)
 
 
 def _detail(guard: Mapping[str, Any]) -> str:

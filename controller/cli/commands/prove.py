@@ -1,4 +1,4 @@
-"""audit, policy, settings: what was done, and what is in force."""
+"""audit, settings: what was done, and what is in force."""
 
 import sys
 from collections.abc import Iterator
@@ -8,14 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli.app import app, group
-from controller.cli.errors import FINDINGS, CliError, bad_input
+from controller.cli.errors import FINDINGS, CliError
 from controller.cli.options import whole
 from controller.cli.output import Answer, Field, tell, writing
 from controller.cli.session import Session
 from controller.cli.store import reading
 
 _audit = group("audit", "The trail: list, show, verify, export.")
-_policy = group("policy", "Policy files: lint.")
 
 
 @_audit.command(name="list")
@@ -151,56 +150,6 @@ def export(
         except OSError as error:
             raise CliError(f"{file} can not be written: {error.strerror}") from error
     tell(f"wrote {count} records to {file}")
-
-
-@_policy.command()
-def lint(
-    ctx: typer.Context,
-    path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="File or directory [the setting `policies`].")
-    ] = None,
-) -> None:
-    """Check policy files.
-
-    Exit 2 with everything that is wrong.
-    """
-    from policies.load import load_files, load_folder
-
-    session: Session = ctx.obj
-    path = path or session.settings().policies
-    if path is None:
-        raise bad_input("which policies? give a file or a directory")
-    result = load_folder(path) if path.is_dir() else load_files([path])
-    if result.problems:
-        count = f"{len(result.problems)} problem{'s' if len(result.problems) > 1 else ''}"
-        raise bad_input(f"{path}: {count}:", *map(str, result.problems))
-    rows = [_policy_row(policy) for policy in result.policies]
-    answer = Answer(
-        data={"policies": rows},
-        rows=rows,
-        fields=(
-            Field("POLICY", lambda r: r["policy"]),
-            Field("MODE", lambda r: r["mode"]),
-            Field("ACTIONS", lambda r: ", ".join(r["actions"])),
-            Field("WHEN", lambda r: r["when"]),
-            Field("SEVERITY", lambda r: r["severity"], wide=True),
-            Field("HASH", lambda r: r["hash"][:12], wide=True),
-        ),
-        name="policy",
-        empty=f"no policies in {path}",
-    )
-    session.emit(answer)
-
-
-def _policy_row(policy: Any) -> dict[str, Any]:
-    return {
-        "policy": policy.name,
-        "mode": policy.mode.label,
-        "actions": [rung.action for rung in policy.rungs],
-        "when": policy.when.source,
-        "severity": policy.severity.label,
-        "hash": policy.hash,
-    }
 
 
 @app.command()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from controller.settings import Settings
 
 Services = Annotated[str | None, typer.Option(metavar="FILE", help="Start its supervisor if none runs.")]
-Policies = Annotated[str | None, typer.Option(metavar="PATH", help="Policy file, or directory of them.")]
+Policies = Annotated[str | None, typer.Option(metavar="PATH", help="Policy file, directory of them, or library.")]
 Interval = Annotated[str | None, typer.Option(metavar="TIME", help="Between two ticks, 50ms to 1m [1s].")]
 Mode = Annotated[
     str | None, typer.Option(metavar="MODE", help="No policy acts above it: Observe, Recommend, Approve, Enforce.")
