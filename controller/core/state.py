@@ -28,8 +28,9 @@ from controller.core.records import (
     Verb,
     claims_of,
 )
+from policies.model import REMEMBERED
 
-LONGEST_WINDOW = 7 * 86_400.0
+LONGEST_WINDOW = REMEMBERED
 """Seconds that starts and failures are remembered; no budget may count over a longer window."""
 
 MOST_MOVES = 3
