@@ -280,7 +280,10 @@ class Loop:
         except (Claimed, OverBudget) as refusal:
             reason = Reason.CLAIMED if isinstance(refusal, Claimed) else Reason.RATE_LIMIT
             kept, starts = without_starts(records)
-            return self._append([*kept, *_held(records[0].at, starts, reason, str(refusal))])
+            episodes = self._parts.trail.state.episodes
+            news = [key for key in starts if key not in episodes or episodes[key].held is not reason]
+            held = _held(records[0].at, news, reason, str(refusal))
+            return self._append([*kept, *held]) if kept or held else []
 
     def _append(self, records: Sequence[AnyRecord]) -> list[Committed]:
         """Append, with a boundary before and after for each kind of step in it."""

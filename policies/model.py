@@ -33,6 +33,8 @@ LabelKey = Annotated[
 ]
 LabelValue = Annotated[str, Matching(f"({_LABEL})?", _LABEL_WORDS)]
 Delay = Annotated[float, Seconds(minimum=0)]
+REMEMBERED = 7 * 86_400.0
+"""Seconds: budgets look back so far, for the controller remembers its starts no longer."""
 
 
 class _Part(BaseModel):
@@ -94,7 +96,7 @@ class Limit(_Part):
     """At most `max` starts in any time of length `per`."""
 
     max: Annotated[int, Field(ge=1, le=10_000)]
-    per: Duration
+    per: Annotated[float, Seconds(maximum=REMEMBERED)]
 
 
 class Throttle(_Part):
@@ -107,7 +109,7 @@ class Throttle(_Part):
         max_unavailable: instances of a target that may be down at once by our doing.
     """
 
-    cooldown: Delay = 600.0
+    cooldown: Annotated[float, Seconds(minimum=0, maximum=REMEMBERED)] = 600.0
     limits: Annotated[tuple[Limit, ...], Field(min_length=1, max_length=10)] | None = None
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = 1
     max_unavailable: IntOrPercent = Amount(1)

@@ -134,6 +134,11 @@ class Case:
             hold=hold,
         )
 
+    def again(self) -> Intent:
+        """The step that a crash kept from being written: its compare-and-set makes it as safe as the first time."""
+        intent = self.intent
+        return self.intend(intent.step, intent.changes, stage=intent.stage, hold=intent.hold)
+
     def undo(self) -> Intent:
         """Put back what is still ours: after a release stage, only what is not yet lifted."""
         plan, stage = self.intent.plan, self.intent.stage

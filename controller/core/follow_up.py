@@ -92,6 +92,19 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "Written",
+        "another step is surely not in force after a crash, free",
+        "Release, Undo or Redo again",
+        lambda c: c.outcome.result is Verdict.FAIL and c.outcome.settled and c.free,
+        lambda c: c.again(),
+    ),
+    Row(
+        "Written",
+        "another step is surely not in force after a crash",
+        "-",
+        lambda c: c.outcome.result is Verdict.FAIL and c.outcome.settled,
+    ),
+    Row(
+        "Written",
         "another step failed to write",
         "Closed NeedsHuman",
         lambda c: c.outcome.result is Verdict.FAIL,

@@ -32,6 +32,7 @@ from controller.core.records import (
     Verb,
     claims_of,
 )
+from policies.model import REMEMBERED
 from telemetry.verdict import Verdict
 
 __all__ = [
@@ -49,7 +50,7 @@ __all__ = [
     "load",
 ]
 
-LONGEST_WINDOW = 7 * 86_400.0
+LONGEST_WINDOW = REMEMBERED
 """Seconds that starts and failures are remembered; no budget may count over a longer window."""
 LAST_RESULTS = 5
 """Of so many actions it is remembered whether they helped."""

@@ -95,6 +95,7 @@ def test_a_start_that_the_store_refuses_is_held_and_the_rest_stands(tmp_path: Pa
         (episode,) = made.trail.state.episodes.values()
         assert episode.held == "Claimed"
         assert "the store refused it" in episode.held_detail
+        assert made.turns(3) == []  # said once
 
 
 def _entry(made: Shell):

@@ -91,6 +91,12 @@ def step(which: Step, stage: int = 0, of: Policy = ONE, number: int = 2) -> list
     return [first, outcome(first), *passed, further, outcome(further)]
 
 
+def lost(which: Step, stage: int = 0) -> list[AnyRecord]:
+    """A further step that a crash kept from being written."""
+    *before, further, _ = step(which, stage)
+    return [*before, further, outcome(further, FAIL, settled=True)]
+
+
 def said(verb: Verb) -> Said:
     return Said(NOW, "ann", verb, "because", "e1")
 
@@ -135,6 +141,8 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "no outcome yet": lambda: case(do(), now=DUE),
     "outcome Unknown": lambda: case(*done(result=UNKNOWN), until=PASS),
     "Do failed to write": lambda: case(*done(result=FAIL)),
+    "another step is surely not in force after a crash, free": lambda: case(*lost(Step.RELEASE, 1)),
+    "another step is surely not in force after a crash": lambda: with_(case(*lost(Step.RELEASE, 1)), frozen="x"),
     "another step failed to write": lambda: case(*step(Step.RELEASE, 1)[:-1], outcome(do(number=2), FAIL)),
     "Undo written, as a person asked": lambda: case(*done(), said(Verb.UNDO), *step(Step.UNDO)[2:]),
     "Undo written, no attempt left": lambda: with_(case(*step(Step.UNDO)), failures=2),
@@ -462,3 +470,18 @@ def test_a_failure_is_followed_by_at_most_as_many_attempts_as_allowed(built: Cas
         assert before + 1 < built.limits.attempts
     if isinstance(record, Closed) and record.helped is False and before + 1 >= built.limits.attempts:
         assert record.result is Result.NEEDS_HUMAN
+
+
+@pytest.mark.parametrize(("which", "stage"), [(Step.UNDO, 0), (Step.RELEASE, 1), (Step.REDO, 0)])
+def test_a_step_that_a_crash_kept_from_being_written_is_done_again_as_it_was(which: Step, stage: int) -> None:
+    seen = case(*lost(which, stage))
+    first, again = seen.intent, follow_up(seen)
+    assert isinstance(again, Intent)
+    assert again.number == first.number + 1
+    assert (again.step, again.changes, again.plan, again.stage, again.hold) == (
+        which,
+        first.changes,
+        first.plan,
+        first.stage,
+        first.hold,
+    )
