@@ -1,4 +1,4 @@
-"""F16: senders that flood, with names without end, with huge bodies: memory holds, all is counted, others are served."""
+"""F16: senders that flood, with endless names, with huge bodies: memory holds, all is counted, others are served."""
 
 import contextlib
 import http.client
