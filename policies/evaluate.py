@@ -13,6 +13,7 @@ from policies.holds import Holds, Planes, Streaks, advance, no_streaks
 from policies.policy import Policy
 from policies.selection import Catalog, Rows, Selection, selected
 from telemetry.columns import Bools, Column, Floats, Kind
+from telemetry.expression import Truth
 from telemetry.reading import columns_at
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
@@ -118,7 +119,14 @@ class Findings:
         return np.where(when.evaluate(here).true, when.margin(here), 0.0)
 
 
-def search(policy: Policy, snapshot: Snapshot, holds: Holds, now: float, catalog: Catalog | None = None) -> Findings:
+def search(
+    policy: Policy,
+    snapshot: Snapshot,
+    holds: Holds,
+    now: float,
+    catalog: Catalog | None = None,
+    shared: Truth | None = None,
+) -> Findings:
     """Advance the streaks of one policy by one tick.
 
     Args:
@@ -127,21 +135,26 @@ def search(policy: Policy, snapshot: Snapshot, holds: Holds, now: float, catalog
         holds: the policy's memory; changed.
         now: epoch seconds, not before that of the last call.
         catalog: of the snapshot, where several policies share it.
+        shared: truth of `when` on every row of the snapshot, where that is known already.
     """
     gap = holds.tick(now)
     selection = (catalog or Catalog(snapshot)).select(policy)
     holds.choose(selection, snapshot)
-    names = policy.when.columns | policy.until.columns
-    columns = columns_at(snapshot, names, None if selection.places is None else selection.rows)
-    when = policy.when.evaluate(columns)
+    rows = None if selection.places is None else selection.rows
+    if shared is None:
+        when = policy.when.evaluate(columns_at(snapshot, policy.when.columns, rows))
+    else:
+        when = shared if rows is None else Truth(shared.true[rows], shared.false[rows])
     if not len(holds.streaks.rows) and not when.true.any():
         none = no_streaks()
         return Findings(policy, snapshot, none.rows, none.rows, none)
-    until = policy.until.evaluate(columns)
+    until = Truth(when.false, when.true)
+    if policy.has_until:
+        until = policy.until.evaluate(columns_at(snapshot, policy.until.columns, rows))
     planes = Planes(when.true, when.false, until.true, until.false)
     holds.streaks, found = advance(holds.streaks, selection, planes, (now, gap, policy.delay))
-    rows = holds.streaks.rows
-    return Findings(policy, snapshot, rows if found.all() else rows[found], rows, holds.streaks)
+    begun = holds.streaks.rows
+    return Findings(policy, snapshot, begun if found.all() else begun[found], begun, holds.streaks)
 
 
 def evaluate(policy: Policy, snapshot: Snapshot, holds: Holds, now: float) -> tuple[Finding, ...]:

@@ -28,16 +28,17 @@ _PAIRS = np.array([(i, j) for i in range(SLOPE_MINUTES) for j in range(i + 1, SL
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What was learnt of one column, by target.
+    """What was learnt of one column.
 
     Attributes:
+        places: of which of the targets that were asked about.
         values: the median, or for a slope its value per second; NaN where too little is known.
         spread: the median absolute deviation, at least the scale floor.
         count: minutes behind each.
     """
 
     column: str
-    targets: Sequence[Target]
+    places: Ints
     values: Floats
     spread: Floats
     count: Floats
@@ -110,7 +111,7 @@ class Baselines:
                 middle[part], spread[part], count[part] = _median(ring)
         if name in self._specs:
             spread = np.maximum(spread, _floor(self._specs[name], middle))
-        return Usual(name, [targets[place] for place in kept.tolist()], middle, spread, count)
+        return Usual(name, kept, middle, spread, count)
 
     def _latest(self, ring: NDArray[np.float32]) -> NDArray[np.float32]:
         """The last minutes, oldest first."""

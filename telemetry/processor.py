@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from telemetry.baselines import Baselines, Usual
 from telemetry.batch import Batch, Fate
-from telemetry.cells import Cells
+from telemetry.cells import Cells, frozen
 from telemetry.columns import BASELINED, COLUMNS, USUAL, Bools, Column, ColumnSpec, Floats, Kind
 from telemetry.inventory import Facts, Sample
 from telemetry.snapshot import Snapshot
@@ -100,17 +100,15 @@ class Processor:
         """Measure what came in since the last time, and each minute learn what is usual. Once a second or so."""
         with self._slow:
             self._follow()
-            with self._lock:
-                facts = {target: known for each in self._facts.values() for target, known in each.items()}
-            for measured in self._traffic.measure(now, facts):
+            for measured in self._traffic.measure(now, self._facts_of):
                 with self._lock:
                     self._put_measured(measured)
             self._unlisted = self._traffic.unlisted(now)
             if self._baselines.wants(now):
                 with self._lock:
-                    targets, minute, frozen = self._targets, self._minute(now), self._frozen_rows()
+                    targets, minute, still = self._targets, self._minute(now), self._frozen_rows()
                 self._baselines.follow(targets)
-                self._baselines.record(now, targets, minute, frozen)
+                self._baselines.record(now, targets, minute, still)
             self._learn(now)
 
     def _learn(self, now: float) -> None:
@@ -127,14 +125,17 @@ class Processor:
         """Everything as it is at `now`; later readings change nothing in it."""
         with self._lock:
             columns = {name: self._column(spec, now) for name, spec in self._columns.items()}
-            facts = {target: known for each in self._facts.values() for target, known in each.items()}
-            return Snapshot(now, self._targets, columns, MappingProxyType(facts), self._rows, dict(self._silent))
+            facts = MappingProxyType({target: known for each in self._facts.values() for target, known in each.items()})
+            return Snapshot(now, self._targets, columns, facts, self._rows, dict(self._silent))
 
     def counts(self) -> dict[str, int]:
         """How many samples were `received`, `accepted`, and refused by each reason, since the start."""
         with self._lock:
             refused = {reason.value: self._refused[reason] for reason in Refused}
             return {"received": self._received, "accepted": self._accepted} | refused
+
+    def _facts_of(self, target: Target) -> Facts | None:
+        return self._facts.get(target.platform, {}).get(target)
 
     def _follow(self) -> None:
         """Let the traffic know which targets there are. The slow lock is held."""
@@ -162,20 +163,26 @@ class Processor:
         return {name: np.where(c.known & (c.age <= 60.0), c.values, np.nan) for name, c in columns.items()}
 
     def _frozen_rows(self) -> Bools:
-        return np.array([target in self._frozen for target in self._targets], np.bool_)
+        still = np.zeros(len(self._targets), np.bool_)
+        still[[row for row in map(self._rows.get, self._frozen) if row is not None]] = True
+        return still
 
     def _put_usual(self, usual: Usual, now: float) -> None:
         """While a target is frozen, what was usual for it stays as it was, and does not grow old."""
-        rows, frozen = self._rows_of(usual.targets), self._frozen_rows()
-        learnt = {f"{usual.column}_baseline": usual.values, f"{usual.column}_mad": usual.spread}
+        if self._targets is not self._followed:
+            return  # the rows moved meanwhile; the next minute tells it again
+        learnt, still = (
+            {f"{usual.column}_baseline": usual.values, f"{usual.column}_mad": usual.spread},
+            self._frozen_rows(),
+        )
         if usual.column == _SLOPED:
-            learnt, frozen = {_SLOPE: usual.values}, np.zeros_like(frozen)
+            learnt, still = {_SLOPE: usual.values}, np.zeros_like(still)
+        free = ~still[usual.places]
+        rows, at = usual.places[free], np.full(int(free.sum()), now)
         for name, values in learnt.items():
             held = self._cells[name]
-            held.at[frozen & np.isfinite(held.values)] = now
-            places = [place for place, row in enumerate(rows.tolist()) if row >= 0 and not frozen[row]]
-            at = np.full(len(places), now)
-            held.put_many(self._columns[name], rows[places], (values[places], at, usual.count[places]))
+            held.at[still & np.isfinite(held.values)] = now
+            held.put_many(self._columns[name], rows, (values[free], at, usual.count[free]))
 
     def _take_facts(self, reading: Reading) -> None:
         """A platform that does not answer keeps its targets, and their cells grow old; one that answers says it all."""
@@ -227,17 +234,10 @@ class Processor:
     def _column(self, spec: ColumnSpec, now: float) -> Column:
         if spec.name == _AGE:
             since = np.maximum(now - self._last, 0.0)
-            sampled = np.isfinite(since)
-            ages = np.where(sampled, since, np.nan), np.where(sampled, 0.0, np.inf), sampled.astype(np.float64)
-            return Column(spec, *map(_frozen, ages))
-        cells = self._cells[spec.name]
-        age = np.maximum(now - cells.at, 0.0)
-        return Column(spec, _frozen(cells.values.copy()), _frozen(age), _frozen(cells.count.copy()))
-
-
-def _frozen(values: Floats) -> Floats:
-    values.flags.writeable = False
-    return values
+            sent = np.isfinite(since)
+            ages = np.where(sent, since, np.nan), np.where(sent, 0.0, np.inf), sent.astype(np.float64)
+            return Column(spec, *map(frozen, ages))
+        return self._cells[spec.name].column(spec, now)
 
 
 def _sane(sample: Sample, spec: ColumnSpec) -> bool:

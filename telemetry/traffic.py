@@ -5,7 +5,7 @@ What joins no target is measured too, in a small group of its own that is shown 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ GAUGE_AGE = 150.0
 """Seconds for which an instance's gauge counts: SDKs send one a minute."""
 FORGET = 600.0
 """Seconds after which a name without a target is shown no more."""
+FactsOf = Callable[[Target], Facts | None]
 _CHUNK = 128
 _PER_INSTANCE = 20  # requests per instance in a window, below which it is no wonder that one got none
 _ORIGINS_KEPT = 4096
@@ -112,7 +113,7 @@ class Traffic:
                 _put(group, rows, batch, left, timely, now)
         return +fates
 
-    def measure(self, now: float, facts: Mapping[Target, Facts]) -> Iterator[Measured]:
+    def measure(self, now: float, facts: FactsOf) -> Iterator[Measured]:
         """What is new since the last time, column by column, some targets at a time."""
         news = sorted(self._listed.news)
         self._listed.news = set()
@@ -180,16 +181,14 @@ class Traffic:
             volume = column == "requests.volume"
             yield Measured(targets, column, each, heard if volume else traced, each if volume else count)
 
-    def _instances(self, rows: Sequence[int], facts: Mapping[Target, Facts]) -> Iterator[Measured]:
+    def _instances(self, rows: Sequence[int], facts: FactsOf) -> Iterator[Measured]:
         group, heard = self._listed, self._listed.windows.heard
         targets = [group.keys[row] for row in rows]
         alive = [group.alive(row, heard[row] - WINDOW) for row in rows]
         at, count = heard[np.array(rows)], np.array([float(len(names)) for names in alive])
         yield Measured(targets, "active.count", count, at, count)
         requests = group.windows.measure(np.array(rows, np.int64))[1]
-        silent = [
-            _silent(facts.get(t), names, n) for t, names, n in zip(targets, alive, requests.tolist(), strict=True)
-        ]
+        silent = [_silent(facts(t), names, n) for t, names, n in zip(targets, alive, requests.tolist(), strict=True)]
         yield Measured(targets, "instances.silent", np.array(silent), at, count)
 
     def _gauges(self, rows: Sequence[int], now: float) -> Iterator[Measured]:

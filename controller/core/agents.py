@@ -16,6 +16,7 @@ from controller.core.wish import Limits, Proposal, Proposals
 from policies.evaluate import Catalog, Finding, Findings, Holds, search
 from policies.policy import Policy, Severity
 from policies.selection import Rows
+from policies.shared import Shared
 from telemetry.columns import Bools, Floats
 from telemetry.snapshot import Snapshot
 
@@ -71,6 +72,7 @@ class PolicyAgent:
         self.refused: dict[str, str] = {}
         self._holds: dict[str, Holds] = {}
         self._catalog: Catalog | None = None
+        self._shared = Shared()
         self._census = Census()
 
     def propose(
@@ -83,11 +85,13 @@ class PolicyAgent:
         self._holds = {p.hash: self._holds.get(p.hash) or Holds() for p in policies}
         if self._catalog is None or not self._catalog.still(snapshot):
             self._catalog = Catalog(snapshot)
+        truths = self._shared.truths(policies, snapshot, self._catalog)
         standings = _standings(now, snapshot, policies, state, limits)
         ill = np.zeros(len(snapshot.targets), np.bool_)
         fresh, waiting, crowd = list[_Room](), list[_Shortlist](), dict[str, int]()
         for policy in policies:
-            found = search(policy, snapshot, self._holds[policy.hash], now, self._catalog)
+            shared = truths.get(policy.hash)
+            found = search(policy, snapshot, self._holds[policy.hash], now, self._catalog, shared)
             if policy.severity >= Severity.WARNING:
                 ill[found.begun] = True
             standing = standings.get(policy.name, _NOTHING)

@@ -111,8 +111,9 @@ def _column(frame: Frame, node: Node) -> Floats:
     column = frame.columns.get(str(node.payload))
     if column is None:
         return frame.full(np.nan)
-    known = column.known
-    return column.values if known.all() else np.where(known, column.values, np.nan)
+    if column.age.max(initial=0.0) <= column.spec.stale_after and not np.isinf(column.values).any():
+        return column.values  # what is not known is NaN there already
+    return np.where(column.known, column.values, np.nan)
 
 
 def _known(frame: Frame, node: Node) -> Bools:

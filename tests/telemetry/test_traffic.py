@@ -25,7 +25,7 @@ def traffic():
 def measured(traffic, target=WEB, now=NOW, ready=2):
     """Value and count by column of what is new."""
     found = {}
-    for each in traffic.measure(now, {WEB: facts(ready), CART: facts(ready)}):
+    for each in traffic.measure(now, {WEB: facts(ready), CART: facts(ready)}.get):
         if target in each.targets:
             place = each.targets.index(target)
             found[each.column] = (float(each.values[place]), float(each.count[place]))
@@ -62,7 +62,7 @@ def test_requests_join_their_target_and_are_measured_once(traffic):
 
 def test_what_no_platform_lists_is_shown_and_adds_nothing(traffic):
     assert traffic.take(spans(*[0.2] * 20, of="shop/ghost", failed=5), NOW) == {Fate.UNMATCHED: 20}
-    assert list(traffic.measure(NOW, {})) == []
+    assert list(traffic.measure(NOW, {}.get)) == []
     (ghost,) = traffic.unlisted(NOW)
     assert (ghost.namespace, ghost.name, ghost.errors, ghost.heard) == ("shop", "ghost", 0.25, NOW)
     assert ghost.p99 == pytest.approx(0.2, rel=0.02)
@@ -207,7 +207,7 @@ def test_every_item_has_one_fate_and_no_value_is_half_known(made):
         fates = traffic.take(batch, NOW)
         assert sum(fates.values()) == sum(batch.items)
         assert all(items > 0 for items in fates.values())
-    for each in traffic.measure(NOW, {WEB: facts(), CART: facts()}):
+    for each in traffic.measure(NOW, {WEB: facts(), CART: facts()}.get):
         assert set(each.targets) <= {WEB, CART}
         assert not np.isinf(each.values).any()
         assert np.isfinite(each.at).all() or each.column not in ("requests.volume", "active.count")

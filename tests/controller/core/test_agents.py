@@ -1,0 +1,174 @@
+"""Agents build only what may matter: the same decisions as if everything were built, and never more than that."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actions.reason import Reason
+from controller.core.agents import PolicyAgent, together
+from controller.core.confidence import confidences, decisiveness, evidence
+from controller.core.ranking import OPENED_PER_TICK, PLANNED_PER_SLOT
+from controller.core.records import Closed, Crowded, Held, Intent, Opened, Said, Verb
+from controller.core.state import State
+from controller.core.tick import ENDED_PER_TICK, tick
+from controller.core.wish import Limits, Proposals
+from policies.evaluate import Holds, search
+from policies.policy import Policy
+
+from .world import CALM, NOW, Service, at, led, policy, rules, snapshot
+
+LOAD = policy("load", when="cpu.ratio > 0.5", targets={"allowAll": True, "max": 5000})
+
+
+def busy(count: int, **given: object) -> list[Service]:
+    """Services that are sick by a load that rises with their number."""
+    cells = [{"cpu.ratio": 0.5 + 0.5 * (n + 1) / count} for n in range(count)]
+    return [Service(f"s{n:04}", "---", columns=cells[n], **given) for n in range(count)]  # type: ignore[arg-type]
+
+
+def propose(
+    state: State, *services: Service, of: tuple[Policy, ...] = (LOAD,), limits: Limits | None = None
+) -> Proposals:
+    return PolicyAgent().propose(NOW, snapshot(*services), of, state, limits or rules().limits)
+
+
+def test_of_a_mass_failure_only_the_best_become_objects_and_the_rest_is_counted() -> None:
+    found = propose(led(LOAD), *busy(1000))
+    assert len(found) == OPENED_PER_TICK
+    assert found.crowd == {"load": 1000 - OPENED_PER_TICK}
+    best = {p.key.target.name for p in found}
+    kept = [p.evidence.confidence for p in found]
+    assert len(best) == OPENED_PER_TICK
+    assert min(kept) >= max(p.evidence.confidence for p in propose(led(LOAD), *busy(1000)[:800]))
+
+
+def test_the_surest_are_the_same_as_if_all_were_built() -> None:
+    services = busy(60)
+    every = search(LOAD, snapshot(*services), Holds(), NOW)
+    sure = {
+        f.target: evidence(
+            decisiveness(f.ticks_true, f.ticks_total, f.margin),
+            f.coverage_known * f.freshness,
+            1.0,
+            f.samples,
+            f.values,
+        ).confidence
+        for f in every.build(every.rows)
+    }
+    limits = replace(rules().limits, max_open_episodes=7)
+    found = propose(led(LOAD), *services, limits=limits)
+    best = sorted(sure, key=lambda target: (-sure[target], target))[:7]
+    assert {p.key.target for p in found} == set(best)
+    assert {p.key.target: p.evidence.confidence for p in found} == {target: sure[target] for target in best}
+    assert found.crowd == {"load": 53}
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), *[st.floats(0, 1)] * 3), min_size=1, max_size=9))
+def test_the_confidence_of_many_is_that_of_each(cells: list[tuple[float, ...]]) -> None:
+    from policies.evaluate import Support
+
+    true, more, margin, known, fresh = (np.array(part, float) for part in zip(*cells, strict=True))
+    many = confidences(Support(true, true + more, margin, known, fresh, true), 0.9)
+    each = [evidence(decisiveness(t, t + m, far), k * f, 0.9, 0, ()).confidence for t, m, far, k, f in cells]
+    assert many.tolist() == pytest.approx(each, abs=1.5e-4)
+
+
+def test_policies_that_rank_first_get_the_episodes_first() -> None:
+    low, high = policy("low", when="cpu.ratio > 0.5", priority=1), policy("high", when="cpu.ratio > 0.5", priority=9)
+    found = propose(led(low, high), *busy(OPENED_PER_TICK), of=(low, high))
+    assert {p.key.policy for p in found} == {"high"}
+    assert found.crowd == {"low": OPENED_PER_TICK}
+
+
+def test_what_is_left_over_by_those_that_rank_first_goes_to_the_next() -> None:
+    low, high = policy("low", when="cpu.ratio > 0.5", priority=1), policy("high", when="cpu.ratio > 0.9", priority=9)
+    found = propose(led(low, high), *busy(100), of=(low, high))
+    assert {p.key.policy for p in found} == {"high", "low"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 40), st.integers(1, 4))
+def test_no_tick_costs_more_than_its_bounds_whatever_is_sick(count: int, most: int, places: int) -> None:
+    """S11: objects and records of a tick are bounded by free places and caps."""
+    limits = Limits(warmup=0.0, max_open_episodes=most, max_concurrent=places, **CALM)
+    watch = policy("watch", when="cpu.ratio > 0.5", mode="Observe")
+    agent, state, book = PolicyAgent(), led(LOAD, watch), rules(LOAD, watch, limits=limits)
+    seen = snapshot(*busy(count))
+    for n in range(5):
+        now = NOW + n
+        found = agent.propose(now, at(seen, now), (LOAD, watch), state, limits)
+        assert len(found) <= OPENED_PER_TICK + PLANNED_PER_SLOT * places
+        records = tick(now, at(seen, now), state, found, book)
+        for record in records:
+            state.apply(record)
+        said = [r for r in records if isinstance(r, Held | Intent)]
+        assert len(said) <= 2 * PLANNED_PER_SLOT * places
+    assert len(state.episodes) == 2 * min(count, most)
+    assert state.crowded.get("load", 0) == max(0, count - most)
+
+
+def test_a_wish_that_was_told_its_policy_may_not_act_is_not_planned_again() -> None:
+    watch = policy("watch", when="cpu.ratio > 0.5", mode="Observe")
+    agent, state, book = PolicyAgent(), led(watch), rules(watch)
+    seen = snapshot(*busy(3))
+    said = []
+    for n in range(3):
+        found = agent.propose(NOW + n, at(seen, NOW + n), (watch,), state, rules().limits)
+        said.append(len(found))
+        for record in tick(NOW + n, at(seen, NOW + n), state, found, book):
+            state.apply(record)
+    assert said == [3, 0, 0]
+    assert {e.held for e in state.episodes.values()} == {Reason.MODE}
+
+
+def test_an_approval_makes_it_be_planned_again() -> None:
+    asks = policy("asks", when="cpu.ratio > 0.5", mode="Approve")
+    agent, state, book = PolicyAgent(), led(asks), rules(asks)
+    seen, started = snapshot(*busy(1)), []
+    for n in range(4):
+        if n == 3:
+            state.apply(Said(NOW + 2.5, "ann", Verb.APPROVE, "go", "e1"))
+        found = agent.propose(NOW + n, at(seen, NOW + n), (asks,), state, rules().limits)
+        records = tick(NOW + n, at(seen, NOW + n), state, found, book)
+        started.append(any(isinstance(r, Intent) for r in records))
+        for record in records:
+            state.apply(record)
+    assert started == [False, False, False, True]
+
+
+def test_a_mass_recovery_is_closed_in_portions() -> None:
+    services = busy(ENDED_PER_TICK + 50)
+    watch = policy("watch", when="cpu.ratio > 0.5", mode="Observe")
+    limits = replace(rules().limits, max_open_episodes=1000)
+    agent, state, book = PolicyAgent(), led(watch), rules(watch, limits=limits)
+    ended, crowds = [], []
+    for n in range(6):
+        cells = {"cpu.ratio": 0.1}
+        seen = snapshot(*services) if n < 3 else snapshot(*(replace(s, columns=cells) for s in services))
+        found = agent.propose(NOW + n, at(seen, NOW + n), (watch,), state, limits)
+        records = tick(NOW + n, at(seen, NOW + n), state, together([], found), book)
+        ended.append(sum(isinstance(r, Closed) for r in records))
+        crowds += [r.count for r in records if isinstance(r, Crowded)]
+        assert sum(isinstance(r, Opened) for r in records) <= OPENED_PER_TICK
+        for record in records:
+            state.apply(record)
+    assert ended == [0, 0, 0, ENDED_PER_TICK, 50, 0]
+    assert crowds == [50, 0]
+    assert not state.episodes
+
+
+def test_labels_that_change_change_the_selection() -> None:
+    web = policy("web", when="cpu.ratio > 0.5", targets={"selector": {"matchLabels": {"tier": "web"}}})
+    agent, state = PolicyAgent(), led(web)
+    one, two = busy(2)
+    first = snapshot(replace(one, labels={"tier": "web"}), two)
+    second = snapshot(one, replace(two, labels={"tier": "web"}))
+    second = replace(second, targets=first.targets)
+    names = [
+        [p.key.target.name for p in agent.propose(NOW + n, at(seen, NOW + n), (web,), state)]
+        for n, seen in enumerate((first, second, first))
+    ]
+    assert names == [["s0000"], ["s0001"], ["s0000"]]
