@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from actions.reason import Reason
 from actions.scale import PATH as DESIRED
 from controller.core.records import AnyRecord, Closed, Held, Intent, Outcome, Result
 from telemetry.verdict import Verdict
@@ -149,6 +150,11 @@ def held_reasons(records: Iterable[AnyRecord]) -> dict[str, int]:
     """How often a wish was held, by reason, most first."""
     counts = Counter(record.reason.value for record in records if isinstance(record, Held))
     return dict(counts.most_common())
+
+
+def held_by_storm(records: Iterable[AnyRecord]) -> set[str]:
+    """The targets for which something would have been begun, had it not been for a storm."""
+    return {r.key.target.ref for r in records if isinstance(r, Held) and r.reason is Reason.STORM}
 
 
 def results(records: Iterable[AnyRecord], policy: str) -> Counter[Result]:

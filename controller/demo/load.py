@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 TIMEOUT = 1.0  # seconds: a client that has to wait longer gives up
 REPORT_EVERY = 0.2  # seconds
-THREADS = 3  # per service
+THREADS = 3  # users of each service
 KEEP = 20  # requests on one connection, then a new one
 
 
@@ -57,9 +57,9 @@ class Count:
 class Client:
     """One user of one service: one request after another, on a connection that is kept for a while."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, keep: int = KEEP) -> None:
         self.count = Count()
-        self._address = address
+        self._address, self._keep = address, keep
         self._connection: http.client.HTTPConnection | None = None
         self._used = 0
 
@@ -85,7 +85,7 @@ class Client:
 
     def _get(self) -> bool:
         """Whether it was answered with 200. A kept connection may have been closed meanwhile: that is no answer."""
-        if self._used >= KEEP:
+        if self._used >= self._keep:
             self.close()
         kept = self._connection is not None
         try:
@@ -146,10 +146,12 @@ def main() -> None:
     """Until stdin ends, or nobody reads the reports any more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second, all services together")
+    parser.add_argument("--users", type=int, default=THREADS, help="of each service, each with one request at a time")
+    parser.add_argument("--keep", type=int, default=KEEP, help="requests that a user sends on one connection")
     parser.add_argument("services", nargs="+", metavar="NAME=HOST:PORT")
     given = parser.parse_args()
-    named = [service.partition("=") for service in given.services for _ in range(THREADS)]
-    clients = [(name, Client(address)) for name, _, address in named]
+    named = [service.partition("=") for service in given.services for _ in range(given.users)]
+    clients = [(name, Client(address, given.keep)) for name, _, address in named]
     stop = threading.Event()
     pause = len(clients) / given.rate
     threads = [threading.Thread(target=run, args=(client, pause, stop)) for _, client in clients]

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 from controller.core.records import Intent, Result
-from controller.demo.evidence import accepted, held_reasons, results
+from controller.demo.evidence import accepted, held_by_storm, held_reasons, results
 from controller.demo.load import Count
 from controller.demo.screen import Screen
 from controller.demo.stage import Stage
 from controller.demo.steps import STEPS
-from controller.demo.walk import POLICY, FailedError, Walk
+from controller.demo.walk import POLICY, SCALE, FailedError, Walk
 
 LOG_LINES = 12
 """Of the loop's log, shown when a step fails."""
@@ -96,10 +96,13 @@ def _score(walk: Walk) -> None:
     records, effects = [record for _, record in walk.stage.records()], walk.stage.effects()
     healed, harm = results(records, POLICY)[Result.HEALED], walk.harm()
     releases = [r for r in records if isinstance(r, Intent) and r.step == "Release"]
+    undone, stormy = results(records, SCALE)[Result.UNDONE], held_by_storm(records)
     reasons = held_reasons(records)
     rows = [
         ("healed", str(healed), f"of {len(walk.hung)} hung workers: restarted, and seen to answer again"),
         ("released", str(len(releases)), "what was lifted after its hold"),
+        ("undone", str(undone), "what did not help, and was put back"),
+        ("storm", str(len(stormy)), "targets held while all were sick; each alone would have been restarted"),
         ("held", str(sum(reasons.values())), ", ".join(f"{reason} {count}" for reason, count in reasons.items())),
         ("actions", str(len(accepted(effects))), "changes in the supervisor's log, each with its earlier intent"),
         (

@@ -26,6 +26,10 @@ from telemetry.sources.unix_rpc import call
 STATE = ".gyrostat"
 """The default state directory, so that no command needs to name it."""
 BIN = Path(sys.executable).parent
+ADDRESS = "otlp.address"
+"""The file in which services.yaml lets services look where the controller receives OTLP."""
+USUAL_ADDRESS = "127.0.0.1:4318"
+"""The one of a person who goes on by hand."""
 COMMAND_WITHIN = 20.0  # seconds that one command may take
 END_WITHIN = 4.0  # seconds that a process gets to end by itself, before it is killed
 
@@ -55,7 +59,7 @@ class Stage:
     def __init__(self) -> None:
         self.folder = Path()
         self.loop: subprocess.Popen[bytes] | None = None
-        self._load: Load | None = None
+        self._loads: list[Load] = []
         self._records: list[tuple[int, AnyRecord]] = []
         self._command: subprocess.Popen[str] | None = None
 
@@ -122,15 +126,28 @@ class Stage:
             self.loop.wait()
             self.loop = None
 
-    def start_load(self, rate: float) -> None:
-        """Send requests to every service."""
+    def start_load(self, rate: float, services: Sequence[str] = (), *words: str) -> "Load":
+        """Send requests to these services, or to every one."""
         ports = json.loads((self.state / "ports.json").read_bytes())
-        self._load = Load([f"{name}={at['address']}:{at['http']}" for name, at in ports.items()], rate, self.folder)
+        addresses = [f"{n}={at['address']}:{at['http']}" for n, at in ports.items() if not services or n in services]
+        load = Load(["--rate", str(rate), *words, *addresses], self.folder)
+        self._loads.append(load)
+        return load
 
     @property
     def requests(self) -> dict[str, Count]:
         """What became of the requests so far, by service."""
-        return self._load.counts if self._load else {}
+        sums: dict[str, Count] = {}
+        for load in self._loads:
+            for name, count in load.counts.items():
+                sums[name] = sums.get(name, Count()) + count
+        return sums
+
+    def tell_services(self, address: str) -> None:
+        """Where they may send their spans to; they read it again each time."""
+        fresh = self.folder / f"{ADDRESS}.new"
+        fresh.write_text(f"{address}\n")
+        fresh.replace(self.folder / ADDRESS)
 
     def view(self, name: str) -> dict[str, Any]:
         """What the running loop shows: the same that `auto` asks it."""
@@ -167,10 +184,12 @@ class Stage:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._command.communicate(timeout=END_WITHIN)
             self._command.kill()
-        for process in (self.loop, self._load.process if self._load else None):
+        for process in (self.loop, *(load.process for load in self._loads)):
             _end(process)
         self._end_services()
-        if not keep:
+        if keep:
+            self.tell_services(USUAL_ADDRESS)
+        else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end_services(self) -> None:
@@ -195,17 +214,25 @@ class Stage:
 class Load:
     """The client process and its newest report."""
 
-    def __init__(self, services: Sequence[str], rate: float, folder: Path) -> None:
+    def __init__(self, words: Sequence[str], folder: Path) -> None:
         self.counts: dict[str, Count] = {}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "controller.demo.load", "--rate", str(rate), *services],
+            [sys.executable, "-P", "-m", "controller.demo.load", *words],
             cwd=folder,
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def end(self) -> None:
+        """Send no more; what became of the last requests is counted."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self._reader.join(END_WITHIN)
+        _end(self.process)
 
     def _read(self) -> None:
         for line in self.process.stdout or ():

@@ -16,10 +16,12 @@ from controller.demo.stage import Done, Stage
 from controller.views.words import sentence
 from telemetry.sources.unix_rpc import MaybeDelivered, NotDelivered
 
+STARTED = 15.0
+"""Seconds in which a controller must answer."""
 LOOK = 0.05
 """Seconds between two looks at something that is about to happen."""
 SHOP = "shop"
-POLICY = f"{SHOP}/restart-hung"
+POLICY, SCALE = f"{SHOP}/restart-hung", f"{SHOP}/scale-slow"
 
 T = TypeVar("T")
 
@@ -69,6 +71,20 @@ class Walk:
         self.screen.command(shlex.join(["auto", "loop", *words]) + " &")
         self.stage.start_loop(*words)
 
+    def tell_services(self) -> None:
+        """Let the services know at which free port the controller receives what they send.
+
+        Raises:
+            FailedError: it receives nothing.
+        """
+
+        def look() -> str | None:
+            view = self.view()
+            return view["received"]["otlp"].get("address") if view else None
+
+        address = self.until(look, STARTED, "the controller receives OTLP", self._attention)
+        self.stage.tell_services(address)
+
     def until(self, look: Callable[[], T | None], within: float, expected: str, seen: Callable[[], str]) -> T:
         """What `look` finds, as soon as it finds something.
 
@@ -117,36 +133,40 @@ class Walk:
         """Place of the last record."""
         return max((seq for seq, _ in self.stage.records()), default=0)
 
-    def follow(self, want: Callable[[AnyRecord], bool], within: float, expected: str, **about: Any) -> None:
+    def follow(self, want: Callable[[AnyRecord], bool], within: float, expected: str, **about: Any) -> int:
         """Tell what the trail says, record by record, until the wanted one is there.
 
         Args:
             want: which record.
             within: seconds.
             expected: it, in words.
-            about: `since`: seq after which to look; `target` and `policy`: of what.
+            about: `since`: seq after which to look; `policy`: of which; `target`: of which, or any; `began`: monotonic
+                seconds from which times count, or now.
+
+        Returns:
+            The seq of the wanted record.
 
         Raises:
             FailedError: with the last word of the trail.
         """
-        told, began = about["since"], time.monotonic()
+        told, began = about["since"], about.get("began", time.monotonic())
+        target, policy = about.get("target", ""), about["policy"]
 
-        def look() -> bool | None:
+        def look() -> int | None:
             nonlocal told
             for seq, record in self.stage.records():
-                if seq > told and is_about(record, about["target"], about["policy"]):
+                if seq > told and is_about(record, target, policy):
                     told = seq
                     self.screen.event(time.monotonic() - began, sentence(record))
                     if want(record):
-                        return True
+                        return seq
             return None
 
         def seen() -> str:
-            new = (record for seq, record in self.stage.records() if seq > about["since"])
-            mine = [record for record in new if is_about(record, about["target"], about["policy"])]
-            return sentence(mine[-1]) if mine else f"nothing about {about['target']} in the trail"
+            mine = [record for record in self.news(about["since"]) if is_about(record, target, policy)]
+            return sentence(mine[-1]) if mine else f"nothing about {target or policy} in the trail"
 
-        self.until(look, within, expected, seen)
+        return self.until(look, within, expected, seen)
 
     def worker(self, service: str, slot: str) -> Hung:
         """Who holds a slot now."""
@@ -161,6 +181,24 @@ class Walk:
         self.hung.append(worker)
         os.kill(worker.pid, signal.SIGSTOP)
         return worker
+
+    def stop_everything(self) -> list[int]:
+        """Stop every worker of every service where it stands; says which processes they are."""
+        pids = [slot["pid"] for service in self.stage.services().values() for slot in service["slots"]]
+        self.screen.fact(f"STOP to every worker, all {len(pids)}: {' '.join(map(str, pids))}")
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    def go_on(self, pids: Sequence[int]) -> None:
+        """Let them go on."""
+        self.screen.fact("CONT to all of them: what made them hang is over")
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    def news(self, since: int) -> list[AnyRecord]:
+        """What the trail says behind this place."""
+        return [record for seq, record in self.stage.records() if seq > since]
 
     def incarnations(self) -> dict[tuple[str, str], str]:
         """Which process holds which slot."""
@@ -187,6 +225,6 @@ class Walk:
 
 
 def is_about(record: AnyRecord, target: str, policy: str) -> bool:
-    """Whether a record belongs to this target, and to this policy if one is named."""
+    """Whether a record belongs to this target and to this policy, each if it is named."""
     key = getattr(record, "key", None)
-    return key is not None and key.target.ref == target and policy in ("", key.policy)
+    return key is not None and target in ("", key.target.ref) and policy in ("", key.policy)

@@ -204,7 +204,9 @@ def test_it_heals_and_ends_well_and_is_plain_in_a_pipe(place: Path) -> None:
     assert "\r" not in out
     assert max(map(len, out.splitlines())) <= WIDTH
     assert re.search(r"^ +healed +3 ", out, re.MULTILINE)
-    assert re.search(r"^ +released +1 ", out, re.MULTILINE)
+    assert re.search(r"^ +released +2 ", out, re.MULTILINE)
+    assert re.search(r"^ +undone +1 ", out, re.MULTILINE)
+    assert re.search(r"^ +storm +6 ", out, re.MULTILINE)
     assert re.search(r"^ +harm +0 ", out, re.MULTILINE)
 
 
@@ -225,7 +227,7 @@ def test_a_signal_ends_it_and_leaves_nothing(place: Path, number: signal.Signals
         if line.startswith("2  "):
             break
     time.sleep(0.5)
-    assert len(standing_in(place)) > 7
+    assert len(standing_in(place)) > 10
 
     demo.send_signal(number)
     demo.communicate(timeout=30)

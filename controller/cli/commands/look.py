@@ -1,7 +1,7 @@
 """status, analyze, episodes, why: they change nothing, with a running loop or without."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -68,6 +68,8 @@ def _pause() -> None:
 
 
 def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
+    # what users see stands in place of what processes use: together they are too wide for most windows
+    told = any(row["requests_per_second"] is not None for row in shown["targets"])
     where = f" in namespace {namespace}" if namespace else ": `auto local up services.yaml` starts some"
     return Answer(
         data=shown,
@@ -78,10 +80,12 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
             Field("SCORE", _scored),
             Field("READY", lambda r: f"{r['ready']}/{r['desired']}", right=True),
             Field("CPU", lambda r: _percent(r["cpu"]), right=True),
-            Field("MEMORY", lambda r: _bytes(r["memory_bytes"]), right=True),
-            Field("RESTARTS", lambda r: _count(r["restarts"]), right=True),
-            Field("UP", lambda r: _span(r["up_seconds"]), right=True),
-            *_traffic(shown["targets"]),
+            Field("MEMORY", lambda r: _bytes(r["memory_bytes"]), wide=told, right=True),
+            Field("RESTARTS", lambda r: _count(r["restarts"]), wide=told, right=True),
+            Field("UP", lambda r: _span(r["up_seconds"]), wide=told, right=True),
+            Field("REQ/S", lambda r: _rate(r["requests_per_second"]), wide=not told, right=True),
+            Field("ERRORS", lambda r: _share(r["errors"]), wide=not told, right=True),
+            Field("P99", lambda r: _latency(r["p99_seconds"]), wide=not told, right=True),
             Field("EPISODE", lambda r: ", ".join(f"{e['id']} {e['state']}" for e in r["episodes"])),
             Field("KIND", lambda r: r["kind"], wide=True),
             Field("PLATFORM", lambda r: r["platform"], wide=True),
@@ -91,16 +95,6 @@ def _status_answer(shown: Mapping[str, Any], namespace: str) -> Answer:
         name="target",
         notes=[*_summary(shown), *shown["attention"]],
         empty=f"no targets{where}",
-    )
-
-
-def _traffic(rows: Sequence[Mapping[str, Any]]) -> tuple[Field, ...]:
-    """What workloads tell of themselves, in a narrow table only if one of them does."""
-    wide = all(row["requests_per_second"] is None for row in rows)
-    return (
-        Field("REQ/S", lambda r: _rate(r["requests_per_second"]), wide=wide, right=True),
-        Field("ERRORS", lambda r: _share(r["errors"]), wide=wide, right=True),
-        Field("P99", lambda r: _latency(r["p99_seconds"]), wide=wide, right=True),
     )
 
 
