@@ -21,9 +21,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from telemetry.documents import DocumentError, InvalidError, Seconds, parse, validate
+from telemetry.documents.files import read_file
 from telemetry.documents.problems import one_of, shown
 from telemetry.documents.quantities import format_duration
-from telemetry.sources.files import read_file
 
 if TYPE_CHECKING:
     from controller.core.wish import Limits

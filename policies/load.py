@@ -6,9 +6,9 @@ from pathlib import Path
 
 from policies.policy import Policy, compile_policy
 from telemetry.documents import Document, DocumentError, Problem, parse_all
+from telemetry.documents.files import read_file
 from telemetry.expression import MAX_OPERATIONS_OF_A_SET, Program
 from telemetry.signals import Definitions
-from telemetry.sources.files import read_file
 
 MAX_FILES = 1000
 SUFFIXES = (".yaml", ".yml")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from telemetry.columns import ColumnSpec, Kind
 from telemetry.documents import Document, DocumentError, Problem, parse_all, validate
+from telemetry.documents.files import read_file
 from telemetry.expression import Derived
 from telemetry.signals.definitions import Definitions, compile_definitions, needs
 from telemetry.signals.model import SignalsFile
-from telemetry.sources.files import read_file
 
 BUILTIN = Path(__file__).parent
 """The folder of the build's own."""
