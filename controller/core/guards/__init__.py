@@ -16,7 +16,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "recovering": stop.recovering,
         "warmup": stop.warmup,
         "storm": stop.storm,
-        "own storm": stop.own_storm,
+        "own_storm": stop.own_storm,
         # ownership: it is not ours to touch
         "scope": ownership.scope,
         "protected": ownership.protected,

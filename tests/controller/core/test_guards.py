@@ -152,7 +152,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "warmup": scenario(Reason.WARMUP, before=[Led(NOW - 5, 2, "b")], limits=replace(WIDE, warmup=10.0)),
     "storm": scenario(Reason.STORM, before=[Storm(NOW - 5, "memory/shop", "9 of 10 targets are sick or unknown")]),
-    "own storm": scenario(Reason.OWN_STORM, before=[Storm(NOW - 5, OWN_STORM, "4 of our last 5", until=NOW + 60)]),
+    "own_storm": scenario(Reason.OWN_STORM, before=[Storm(NOW - 5, OWN_STORM, "4 of our last 5", until=NOW + 60)]),
     "scope": scenario(Reason.OUT_OF_SCOPE, {"namespace": "billing"}),
     "protected": scenario(Reason.PROTECTED, services=(replace(WEB, protected="label: hands off"),)),
     "mechanism": scenario(Reason.NO_MECHANISM, {"action": RESTART}, actions={"Restart": Careless()}),
