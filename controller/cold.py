@@ -23,7 +23,8 @@ from controller.policyset import PolicySet
 from controller.settings import STORE, Settings
 from telemetry.columns import SENT, USUAL
 from telemetry.processor import Processor
-from telemetry.signals import Definitions, builtin
+from telemetry.signals.definitions import Definitions
+from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
 
 _NEEDS_A_LOOP = frozenset({*SENT, *USUAL, "telemetry.age"})

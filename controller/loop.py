@@ -29,7 +29,8 @@ from controller.policyset import PolicySet
 from controller.trail import Trail, subject, without_starts
 from controller.views.words import sentence
 from telemetry.processor import Processor
-from telemetry.signals import Definitions, builtin
+from telemetry.signals.definitions import Definitions
+from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
 
 STOP_FILES = ("paused", "frozen")

@@ -8,7 +8,7 @@ from controller.core.state import State
 from policies.load import LoadResult, load_files, load_folder
 from policies.policy import Policy, compile_policy
 from telemetry.documents import DocumentError
-from telemetry.signals import builtin, load_signals
+from telemetry.signals.load import builtin, load_signals
 
 CHECK_EVERY = 2.0
 """Seconds between two looks at the files."""

@@ -15,9 +15,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from telemetry.documents import DocumentError, InvalidError, Seconds, parse, validate
@@ -109,6 +119,11 @@ class _Span(Seconds):
         if isinstance(value, str) and _SECONDS.fullmatch(value):
             value = f"{round(float(value) * 1000)}ms"
         return Seconds.__call__(self, value)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A number, or a duration as elsewhere."""
+        text = Seconds.__get_pydantic_json_schema__(self, schema, handler)
+        return {"anyOf": [{"type": "number", "minimum": 0}, text]}
 
 
 class Keys(BaseModel):

@@ -9,7 +9,7 @@ from telemetry.columns import COLUMNS, ColumnSpec, Kind
 from telemetry.documents.quantities import format_duration
 from telemetry.expression import Derived, Length, one_line
 from telemetry.expression.condition import spec_of
-from telemetry.signals import Definitions
+from telemetry.signals.definitions import Definitions
 
 _MODES = {
     Mode.OBSERVE: "it only writes down what it would do",

@@ -8,7 +8,8 @@ from policies.policy import Policy, compile_policy
 from telemetry.documents import Document, DocumentError, Problem, parse_all
 from telemetry.documents.files import read_file
 from telemetry.expression import MAX_OPERATIONS_OF_A_SET, Program
-from telemetry.signals import Definitions
+from telemetry.signals.definitions import Definitions
+from telemetry.signals.load import builtin
 
 MAX_FILES = 1000
 SUFFIXES = (".yaml", ".yml")
@@ -56,7 +57,7 @@ def _load(paths: Iterable[Path], within: Path | None, signals: Definitions | Non
             continue
         for document in documents:
             try:
-                policy = compile_policy(document, signals=signals)
+                policy = compile_policy(document, signals=signals or builtin())
             except DocumentError as error:
                 problems += error.problems
             else:

@@ -15,7 +15,7 @@ from telemetry.documents import Amount, Document, DocumentError, Problem, parse,
 from telemetry.documents.problems import one_of, shown
 from telemetry.expression import Condition, ExpressionError, compile_condition
 from telemetry.inventory import Facts
-from telemetry.signals import Definitions, builtin, pack, unpack
+from telemetry.signals.definitions import NONE, Definitions, pack, unpack
 from telemetry.target import Target
 
 _SIGNALS = "signals"  # a key of `content` only: the model knows no such key
@@ -182,21 +182,20 @@ def allowed_unavailable(limit: Amount, desired: int) -> int:
     return limit.of(desired)
 
 
-def compile_policy(source: Document | str, file: str = "", signals: Definitions | None = None) -> Policy:
+def compile_policy(source: Document | str, file: str = "", signals: Definitions = NONE) -> Policy:
     """Check and compile one policy.
 
     Args:
         source: a document, or the `content` of a policy from the trail.
         file: name for messages about a `content`.
-        signals: that it may read, those of the build if not given; a `content` holds its own.
+        signals: that a document may read; a `content` holds its own.
 
     Raises:
         DocumentError: with everything that is wrong with it.
     """
-    if isinstance(source, Document):
-        document, signals = source, signals or builtin()
-    else:
-        document, signals = _unpacked(parse(source, file))
+    document = source if isinstance(source, Document) else parse(source, file)
+    if not isinstance(source, Document):
+        document, signals = _unpacked(document)
     data = document.data
     spec = data.get("spec") if isinstance(data, dict) else None
     conditions, problems = _conditions(document, spec if isinstance(spec, dict) else {}, signals)

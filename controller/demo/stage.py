@@ -21,6 +21,7 @@ from audit.stores.sqlite import SqliteStore
 from controller.core.records import AnyRecord, decode
 from controller.demo.evidence import Effect, read_effects
 from controller.demo.load import Count
+from controller.schemas import write as write_schemas
 from telemetry.sources.unix_rpc import call
 
 STATE = ".gyrostat"
@@ -73,6 +74,7 @@ class Stage:
         with as_file(files("controller.demo")) as package:
             shutil.copytree(package / "files", self.folder, dirs_exist_ok=True)
             shutil.copy(package / "service.py", self.folder)
+        write_schemas(self.folder / STATE / "schema")
 
     @property
     def state(self) -> Path:

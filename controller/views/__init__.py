@@ -13,7 +13,7 @@ from controller.views.analyze import analyze
 from controller.views.episodes import open_episodes
 from controller.views.status import status
 from controller.views.why import why
-from telemetry.signals import Definitions
+from telemetry.signals.definitions import Definitions
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 

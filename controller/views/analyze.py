@@ -19,6 +19,13 @@ def analyze(snapshot: Snapshot, state: State, rules: Rulebook, proposals: Sequen
     for key, episode in state.episodes.items():
         if episode.intent is None:
             draft.episodes[key] = msgspec.structs.replace(episode, held=None)
+    named = {p.key for p in proposals}
+    standing = [  # what holds them stays, so agents do not propose them anew
+        Proposal(key, e.policy_hash, e.evidence)
+        for key, e in state.episodes.items()
+        if e.held is not None and e.intent is None and key not in named and e.policy_hash in rules.policies
+    ]
+    proposals = [*proposals, *standing]
     records = tick(snapshot.at, snapshot, draft, proposals, rules)
     confidence = {p.key: p.evidence.confidence for p in proposals}
     return {

@@ -10,7 +10,8 @@ from controller.views.words import instant, phase, span, storm
 from policies.policy import Mode
 from telemetry.columns import Column, Kind
 from telemetry.inventory import Facts
-from telemetry.signals import Definitions, builtin
+from telemetry.signals.definitions import Definitions
+from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.words import WORDS

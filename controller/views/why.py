@@ -60,6 +60,7 @@ class _View:
         here = columns_at(self.snapshot, policy.when.columns, row)
         verdict = policy.when.evaluate(here).at(0)
         episode = next((e for e in self.draft.episodes.values() if e.key.policy == policy.name and self._mine(e)), None)
+        proposal = proposal or _standing(policy, episode, verdict)
         guards, plan = self._guards(policy, proposal)
         measured = sorted(policy.when.columns & self.snapshot.columns.keys())
         values = {name: cell(self.snapshot, self.target, name) for name in measured}
@@ -101,6 +102,13 @@ class _View:
         wish = Wish(proposal, plan, policy, action, self.draft, snapshot, snapshot.at, limits)
         answers = [_guard(name, first_refusal({name: guard}, wish)) for name, guard in self.rules.guards.items()]
         return answers, _planned(rung.action, plan)
+
+
+def _standing(policy: Policy, episode: Episode | None, verdict: Verdict) -> Proposal | None:
+    """The wish of an episode that was held: it is not proposed anew while what holds it stays."""
+    if episode is None or episode.held is None or verdict is not Verdict.PASS:
+        return None
+    return Proposal(episode.key, policy.hash, episode.evidence)
 
 
 def _answer(

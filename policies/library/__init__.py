@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from policies.load import LoadResult, load_folder
-from telemetry.signals import Definitions
+from telemetry.signals.definitions import Definitions
 
 FOLDER = Path(__file__).parent
 NAME = "library"

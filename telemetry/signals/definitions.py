@@ -50,6 +50,10 @@ class Definitions:
         return {name: derived for name, derived in self.derived.items() if name in wanted}
 
 
+NONE = Definitions({}, {})
+"""No signals at all."""
+
+
 def needs(source: str) -> frozenset[str]:
     """Every name in an expression; none of one that can not be parsed."""
     try:

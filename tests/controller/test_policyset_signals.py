@@ -4,7 +4,7 @@ from pathlib import Path
 
 from controller.core.state import State
 from controller.policyset import CHECK_EVERY, PolicySet
-from telemetry.signals import builtin
+from telemetry.signals.load import builtin
 
 POLICY = """apiVersion: gyrostat.dev/v1alpha1
 kind: ClusterRemediationPolicy

@@ -15,7 +15,8 @@ from controller.views import VIEWS, find
 from controller.views.episodes import history, open_episodes
 from controller.views.status import health_of, is_degraded, status
 from controller.views.words import changes_in_words, instant, phase, sentence, span
-from telemetry.signals import Definitions, builtin
+from telemetry.signals.definitions import Definitions
+from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.verdict import Verdict

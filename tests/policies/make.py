@@ -8,6 +8,7 @@ from policies.policy import Policy, compile_policy
 from telemetry.columns import COLUMNS, Column
 from telemetry.documents import parse
 from telemetry.inventory import Facts
+from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 
@@ -23,7 +24,7 @@ def text(*, namespace: str | None = "shop", **spec: str | None) -> str:
 
 
 def policy(**spec: str | None) -> Policy:
-    return compile_policy(parse(text(**spec), "policy.yaml"))
+    return compile_policy(parse(text(**spec), "policy.yaml"), signals=builtin())
 
 
 def target(name: str, namespace: str = "shop", kind: str = "Service", uid: str = "u1") -> Target:

@@ -102,7 +102,7 @@ def _row(policy: Any, origin: str) -> dict[str, Any]:
 
 def _signals(session: Session) -> Any:
     """The signals in force, or the problems with them as an error."""
-    from telemetry.signals import load_signals
+    from telemetry.signals.load import load_signals
 
     found = load_signals(session.settings().signals)
     if found.problems:

@@ -49,10 +49,22 @@ def init(
             kept.append(str(path))
         except OSError as error:
             raise CliError(f"{path} can not be written: {error.strerror}", exit_code=USAGE) from error
+    _write_schemas(folder)
     notes = [*(f"wrote {path}" for path in written), *(f"kept {path}, which was there" for path in kept)]
     there = f"cd {folder} && " if folder != Path() else ""
     notes += ["", "next:", f"  {there}auto local up services.yaml", "  auto loop --policies policies"]
     ctx.obj.emit(Answer(data={"written": written, "kept": kept}, notes=notes))
+
+
+def _write_schemas(folder: Path) -> None:
+    """What an editor completes the files by; the state directory is there for what a person need not see."""
+    from controller.schemas import write
+    from controller.settings import Keys
+
+    try:
+        write(folder / Keys.model_fields["state"].default / "schema")
+    except OSError as error:
+        raise CliError(f"{error.filename} can not be written: {error.strerror}", exit_code=USAGE) from error
 
 
 @app.command()

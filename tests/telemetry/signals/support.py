@@ -6,7 +6,8 @@ import numpy as np
 
 from telemetry.columns import COLUMNS, Column, Kind
 from telemetry.inventory import Facts
-from telemetry.signals import Definitions, builtin
+from telemetry.signals.definitions import Definitions
+from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 from telemetry.words import WORDS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.signals import load_signals
+from telemetry.signals.load import load_signals
 
 from .support import value
 

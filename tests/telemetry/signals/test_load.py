@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from telemetry.expression import Program, compile_condition
-from telemetry.signals import builtin, load_signals, pack, unpack
+from telemetry.signals.definitions import pack, unpack
+from telemetry.signals.load import builtin, load_signals
 
 HEAD = "apiVersion: gyrostat.dev/v1alpha1\nkind: Signals\n"
 
