@@ -3,13 +3,9 @@
 How policies act is written in policies; here stands only what bounds all of them, and where this process finds things.
 """
 
-import ipaddress
-import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -18,18 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     PrivateAttr,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from controller.setting_values import PoliciesPath, SomePath, Span, key, loopback, schedule
 from telemetry.documents import DocumentError, InvalidError, Seconds, parse, validate
 from telemetry.documents.files import read_file
 from telemetry.documents.problems import one_of, shown
@@ -42,7 +36,6 @@ PREFIX = "GYROSTAT_"
 FILE = "gyrostat.yaml"
 STORE = "trail.db"
 """Names in the state directory: the settings file that is found by itself, and the store."""
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?")
 _CONFIG = PREFIX + "CONFIG"  # names the file, so it can not stand in it
 _NOT_SETTINGS = ("config",)
 FLAGS = {"mode_cap": "--mode"}
@@ -61,173 +54,108 @@ class SettingsError(ValueError):
         self.problems = problems
 
 
-def _some_path(path: Path) -> Path:
-    if path == Path() or "\x00" in str(path):
-        raise InvalidError("is no path", "a path, not empty")
-    return path
-
-
-def _loopback(text: str) -> str:
-    """`off`, or a loopback address and port."""
-    hint = "off, or host:port with a loopback host and a port from 0 (any free one) to 65535, e.g. 127.0.0.1:9464"
-    if text == "off":
-        return text
-    host, colon, port = text.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise InvalidError(f"{shown(text)} is no address", hint)
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise InvalidError(f"{shown(host)} is no loopback address: it is served without authentication", hint)
-    return text
-
-
-def _schedule(text: str) -> str:
-    """`off`, or five fields of cron."""
-    from policies.windows import check_schedule  # noqa: PLC0415 - only where one is given
-
-    return text if text == "off" else check_schedule(text)
-
-
-def _library(value: object) -> object:
-    """The word `library` means the folder that comes with the build; `./library` is a folder of that name."""
-    if value != "library":
-        return value
-    import policies  # noqa: PLC0415 - the CLI reads settings without the rest
-
-    return str(Path(str(policies.__file__)).parent / "library")
-
-
-_Path = Annotated[Path, AfterValidator(_some_path)]
-_Policies = Annotated[Path, AfterValidator(_some_path), BeforeValidator(_library)]
-
-
-def _key(default: Any, meaning: str, why: str) -> Any:
-    return Field(default, description=meaning, json_schema_extra={"why": why})
-
-
-@dataclass(frozen=True, slots=True)
-class _Span(Seconds):
-    """A duration; here, unlike in policies, a bare number is seconds, because flags and variables are typed by hand."""
-
-    def __call__(self, value: object) -> float:
-        """Seconds of `1.5`, `"1.5"` or `"1s500ms"`."""
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            value = format(value, ".3f")
-        if isinstance(value, str) and _SECONDS.fullmatch(value):
-            value = f"{round(float(value) * 1000)}ms"
-        return Seconds.__call__(self, value)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """A number, or a duration as elsewhere."""
-        text = Seconds.__get_pydantic_json_schema__(self, schema, handler)
-        return {"anyOf": [{"type": "number", "minimum": 0}, text]}
-
-
 class Keys(BaseModel):
     """Every key, with its meaning, default, reason and bounds; `table` prints them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    state: _Path = _key(
+    state: SomePath = key(
         Path(".gyrostat"),
         "directory of the store, its keys and the sockets of loop and supervisor",
         "beside the services file it belongs to, so that two projects never share one",
     )
-    services: _Path | None = _key(
+    services: SomePath | None = key(
         None, "services file; the loop starts its supervisor if none runs", "without it the running supervisor is used"
     )
-    policies: _Policies | None = _key(
+    policies: PoliciesPath | None = key(
         None,
         "policy file, directory of policy files, or the word library for those of the build",
         "without policies the loop only watches",
     )
-    signals: _Path | None = _key(
+    signals: SomePath | None = key(
         None,
         "directory of signals files, over those of the build",
         "the health score and the patterns of the build do without",
     )
-    interval: Annotated[float, _Span(0.05, 60.0)] = _key(
+    interval: Annotated[float, Span(0.05, 60.0)] = key(
         1.0, "time between two ticks", "a sick instance is seen within a second, at about 1 % of a core"
     )
-    mode_cap: Literal["Observe", "Recommend", "Approve", "Enforce"] = _key(
+    mode_cap: Literal["Observe", "Recommend", "Approve", "Enforce"] = key(
         "Enforce", "no policy acts above this mode", "what a policy may do is written in the policy"
     )
-    dry_run: bool = _key(False, "decide as always, write nothing to any target", "a policy's own default is Observe")
-    max_concurrent: Annotated[int, Field(ge=1, le=100)] = _key(
+    dry_run: bool = key(False, "decide as always, write nothing to any target", "a policy's own default is Observe")
+    max_concurrent: Annotated[int, Field(ge=1, le=100)] = key(
         3, "attempts under way at once, over all policies", "three mistakes at once can still be watched by one person"
     )
-    attempts: Annotated[int, Field(ge=1, le=100)] = _key(
+    attempts: Annotated[int, Field(ge=1, le=100)] = key(
         3, "attempts in a row that may fail before a human is asked", "what failed three times is not cured by a fourth"
     )
-    backoff_first: Annotated[float, _Span(1.0, 7 * 86_400.0)] = _key(
+    backoff_first: Annotated[float, Span(1.0, 7 * 86_400.0)] = key(
         600.0, "wait after the first failed attempt, doubled by each further one", "as long as the default cooldown"
     )
-    backoff_max: Annotated[float, _Span(1.0, 7 * 86_400.0)] = _key(
+    backoff_max: Annotated[float, Span(1.0, 7 * 86_400.0)] = key(
         86_400.0, "longest wait after a failed attempt", "somebody looks at least once a day"
     )
-    warmup: Annotated[float, _Span(0.0, 3_600.0)] = _key(
+    warmup: Annotated[float, Span(0.0, 3_600.0)] = key(
         10.0, "time after taking the lead in which nothing new starts", "two windows of the local probes"
     )
-    facts_stale: Annotated[float, _Span(1.0, 600.0)] = _key(
+    facts_stale: Annotated[float, Span(1.0, 600.0)] = key(
         10.0,
         "age above which what the platform said is too old to act on",
         "ten missed answers at the default pace",
     )
-    max_open_episodes: Annotated[int, Field(ge=1, le=10_000)] = _key(
+    max_open_episodes: Annotated[int, Field(ge=1, le=10_000)] = key(
         200, "open episodes per policy; more are counted, not opened", "more can neither be acted on nor read"
     )
-    storm_share: Annotated[int, Field(ge=1, le=90)] = _key(
+    storm_share: Annotated[int, Field(ge=1, le=90)] = key(
         30,
         "percent of a namespace or platform that may be sick or unknown; above, nothing new starts there",
         "so many at once have a common cause, which healing one by one does not reach",
     )
-    storm_targets: Annotated[int, Field(ge=2, le=10_000)] = _key(
+    storm_targets: Annotated[int, Field(ge=2, le=10_000)] = key(
         5, "fewer sick or unknown targets are no storm", "one of three is 33 %, and no storm"
     )
-    storm_calm: Annotated[float, _Span(60.0, 86_400.0)] = _key(
+    storm_calm: Annotated[float, Span(60.0, 86_400.0)] = key(
         600.0, "calm after which a storm is over", "longer than caches and connections take to warm up again"
     )
-    own_failures: Annotated[int, Field(ge=2, le=5)] = _key(
+    own_failures: Annotated[int, Field(ge=2, le=5)] = key(
         3,
         "of our last 5 actions, how many that did not help stop us until `auto ack own-storm`, or for `storm_calm`",
         "who is wrong more often than right does not understand what is wrong",
     )
-    turn_spacing: Annotated[float, _Span(3_600.0, 7 * 86_400.0)] = _key(
+    turn_spacing: Annotated[float, Span(3_600.0, 7 * 86_400.0)] = key(
         3_600.0,
         "time before a field that went one way may go the other way again, doubled by each further pair of turns",
         "at most two changes of direction in an hour",
     )
-    call_timeout: Annotated[float, _Span(0.1, 60.0)] = _key(
+    call_timeout: Annotated[float, Span(0.1, 60.0)] = key(
         5.0, "longest wait for one answer of a platform", "a local answer takes a millisecond; then it is unknown"
     )
-    checkpoint_records: Annotated[int, Field(ge=10, le=1_000_000)] = _key(
+    checkpoint_records: Annotated[int, Field(ge=10, le=1_000_000)] = key(
         10_000, "records between two signed checkpoints", "a restart then reads a tenth of a second of trail"
     )
-    checkpoint_every: Annotated[float, _Span(1.0, 86_400.0)] = _key(
+    checkpoint_every: Annotated[float, Span(1.0, 86_400.0)] = key(
         300.0, "time between two signed checkpoints while there is news", "a cut tail shows after five minutes"
     )
-    verify_trail: Annotated[str, AfterValidator(_schedule)] = _key(
+    verify_trail: Annotated[str, AfterValidator(schedule)] = key(
         "17 3 * * *",
         "cron schedule (UTC) at which the whole trail is verified, or off; one that does not verify pauses the loop",
         "every night, off the full hour at which everything else begins",
     )
-    metrics: Annotated[str, AfterValidator(_loopback)] = _key(
+    metrics: Annotated[str, AfterValidator(loopback)] = key(
         "127.0.0.1:0",
         "address of /metrics, /healthz and /readyz, or off; port 0 takes a free one, `auto status` says which",
         "loopback, because it is not authenticated; any port, so that two loops never clash",
     )
-    otlp: Annotated[str, AfterValidator(_loopback)] = _key(
+    otlp: Annotated[str, AfterValidator(loopback)] = key(
         "127.0.0.1:4318",
         "address at which OTLP over HTTP is received, or off; where the default is taken, the loop goes on without",
         "where every SDK sends by itself; loopback, because senders are not authenticated",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _key(
+    log_level: Literal["debug", "info", "warning", "error"] = key(
         "info", "least severe line of the log that is written to stderr", "one line per record, none per tick"
     )
-    log_format: Literal["auto", "console", "json"] = _key(
+    log_format: Literal["auto", "console", "json"] = key(
         "auto", "how log lines look: auto is console on a terminal, else json", "people read terminals, machines pipes"
     )
 

@@ -196,7 +196,7 @@ def test_every_key_is_read_by_somebody(name):
     """A key without a reader would be a promise without an effect."""
     room = Path(settings.__file__).parent
     code = "".join(file.read_text() for file in room.rglob("*.py") if file.name != "settings.py")
-    by_way_of = {"metrics": "settings.metrics_address"}
+    by_way_of = {"metrics": "settings.metrics_address", "otlp": "settings.otlp_address"}
     bounds = {field.name for field in fields(Limits)}
     assert name in bounds or re.search(rf"{by_way_of.get(name, f'settings.{name}')}\b", code)
 

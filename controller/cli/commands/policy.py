@@ -29,7 +29,7 @@ FIELDS = (
 
 @_policy.command(name="list")
 def list_(ctx: typer.Context) -> None:
-    """The policies of the library, and your own by the setting `policies`."""
+    """The policies of the library, and your own."""
     session: Session = ctx.obj
     rows = [_row(policy, "library") for policy in _library(session).policies]
     own = _own(session)
