@@ -17,6 +17,7 @@ from controller.core.guards import GUARDS
 from policies.load import load_files
 from telemetry.columns import COLUMNS
 from telemetry.expression import ExpressionError, compile_condition
+from telemetry.signals.load import builtin
 
 from .docs import PAGES, ROOT, Block, blocks
 from .test_commands import commands
@@ -133,7 +134,7 @@ EXPRESSIONS = [block for block in blocks(ROOT / "docs" / "expressions.md") if no
 
 @pytest.mark.parametrize("source", EXPRESSIONS[0].text.splitlines())
 def test_every_condition_in_the_docs_compiles(source: str) -> None:
-    assert compile_condition(source).columns
+    assert compile_condition(source, signals=builtin().derived).columns
 
 
 def test_the_error_in_the_docs_is_the_one_that_is_told() -> None:
