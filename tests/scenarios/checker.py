@@ -5,7 +5,7 @@ It keeps books of its own and never asks the controller's: a promise that is bro
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actions.plan import Change, Undo
 from audit import chain as chains
@@ -32,7 +32,7 @@ from controller.core.records import (
 )
 from controller.core.state import State, dump, load
 from controller.core.tick import tick
-from controller.core.wish import Proposal, Rulebook
+from controller.core.wish import Proposal, Proposals, Rulebook
 from policies.policy import Mode
 from telemetry.inventory import Value
 from telemetry.snapshot import Snapshot
@@ -74,7 +74,10 @@ class Inputs:
 
     def replay(self) -> list[bytes]:
         """Decide again, from the recorded bytes, with the wishes in another order."""
-        again = tick(self.now, self.snapshot, load(self.state), list(reversed(self.proposals)), self.rules)
+        wishes = self.proposals
+        if isinstance(wishes, Proposals):
+            wishes = replace(wishes, best=tuple(reversed(wishes.best)))
+        again = tick(self.now, self.snapshot, load(self.state), wishes, self.rules)
         return [encode(record) for record in again]
 
 

@@ -24,7 +24,17 @@ from .checker import Broken
 if TYPE_CHECKING:
     from .simulation import Simulation
 
-LIMITS = Limits(max_concurrent=25, attempts=3, backoff_first=15.0, backoff_max=120.0, warmup=2.0, max_open_episodes=40)
+LIMITS = Limits(
+    max_concurrent=25,
+    attempts=3,
+    backoff_first=15.0,
+    backoff_max=120.0,
+    warmup=2.0,
+    max_open_episodes=40,
+    storm_targets=1_000_000,  # a world of faults is one long storm: what stops it has tests of its own
+    own_failures=1_000_000,
+    turn_spacing=0.0,
+)
 CHECKPOINT_EVERY = 150
 
 

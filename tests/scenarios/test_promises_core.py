@@ -32,7 +32,16 @@ from telemetry.processor import Processor
 from telemetry.snapshot import Snapshot
 from tests.controller.core.world import LOOK, NOW, RESTART, RESTART_ALL, SCALE, loaded, policy
 
-LIMITS = Limits(max_concurrent=5, attempts=3, backoff_first=60.0, backoff_max=240.0, warmup=0.0)
+LIMITS = Limits(
+    max_concurrent=5,
+    attempts=3,
+    backoff_first=60.0,
+    backoff_max=240.0,
+    warmup=0.0,
+    storm_targets=1_000_000,
+    own_failures=1_000_000,
+    turn_spacing=0.0,
+)
 
 
 class History:
