@@ -18,6 +18,8 @@ from policies.policy import Policy, Severity
 from policies.selection import Rows
 from policies.shared import Shared
 from telemetry.columns import Bools, Floats
+from telemetry.expression import Truth
+from telemetry.reading import columns_at
 from telemetry.snapshot import Snapshot
 
 CERTAIN = Evidence(1.0, 1.0, 1.0, 1.0)
@@ -222,6 +224,29 @@ def people(state: State, policies: Mapping[str, Policy]) -> list[Proposal]:
         for key, said in state.requests.items()
         if said.request is not None and said.request.policy_hash in policies
     ]
+
+
+def standing_wishes(
+    snapshot: Snapshot, state: State, policies: Mapping[str, Policy], but: Sequence[Proposal]
+) -> list[Proposal]:
+    """The wishes of open episodes that were told why they are held and were not looked at again, for people to see.
+
+    Args:
+        snapshot: their condition still holds in it.
+        state: with their episodes, and the evidence these were opened with.
+        policies: by hash.
+        but: those that were looked at.
+    """
+    looked_at, truths, wishes = {p.key for p in but}, dict[str, Truth](), list[Proposal]()
+    for key, episode in state.episodes.items():
+        policy, row = policies.get(episode.policy_hash), snapshot.rows.get(key.target)
+        if policy is None or row is None or episode.held is None or episode.needs_human or key in looked_at:
+            continue
+        if policy.hash not in truths:
+            truths[policy.hash] = policy.when.evaluate(columns_at(snapshot, policy.when.columns))
+        if truths[policy.hash].true[row]:
+            wishes.append(Proposal(key, policy.hash, episode.evidence))
+    return wishes
 
 
 def together(asked: Sequence[Proposal], found: Proposals) -> Proposals:

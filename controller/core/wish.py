@@ -1,7 +1,7 @@
 """A wish: a proposal with its plan, and everything a guard may look at."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import overload
 
 from actions.action import Action
@@ -83,10 +83,11 @@ class Proposals(Sequence[Proposal]):
     def __getitem__(self, index: int) -> Proposal: ...
 
     @overload
-    def __getitem__(self, index: slice) -> tuple[Proposal, ...]: ...
+    def __getitem__(self, index: slice) -> "Proposals": ...
 
-    def __getitem__(self, index: int | slice) -> Proposal | tuple[Proposal, ...]:
-        return self.best[index]
+    def __getitem__(self, index: int | slice) -> "Proposal | Proposals":
+        """One of the best; or some of them, in this order, with the same counts."""
+        return self.best[index] if isinstance(index, int) else replace(self, best=self.best[index])
 
     def __len__(self) -> int:
         return len(self.best)

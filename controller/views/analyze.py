@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
+from controller.core.agents import standing_wishes, together
 from controller.core.records import AnyRecord, Held, Intent, Opened
 from controller.core.state import State
 from controller.core.tick import tick
-from controller.core.wish import Proposal, Rulebook
+from controller.core.wish import Proposal, Proposals, Rulebook
 from controller.views.words import sentence
 from telemetry.snapshot import Snapshot
 
@@ -19,13 +20,8 @@ def analyze(snapshot: Snapshot, state: State, rules: Rulebook, proposals: Sequen
     for key, episode in state.episodes.items():
         if episode.intent is None:
             draft.episodes[key] = msgspec.structs.replace(episode, held=None)
-    named = {p.key for p in proposals}
-    standing = [  # what holds them stays, so agents do not propose them anew
-        Proposal(key, e.policy_hash, e.evidence)
-        for key, e in state.episodes.items()
-        if e.held is not None and e.intent is None and key not in named and e.policy_hash in rules.policies
-    ]
-    proposals = [*proposals, *standing]
+    told = standing_wishes(snapshot, state, rules.policies, proposals)
+    proposals = together(told, proposals) if isinstance(proposals, Proposals) else [*told, *proposals]
     records = tick(snapshot.at, snapshot, draft, proposals, rules)
     confidence = {p.key: p.evidence.confidence for p in proposals}
     return {

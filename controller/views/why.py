@@ -7,7 +7,7 @@ import numpy as np
 
 from actions.plan import Plan, Refusal
 from controller.core.guards import first_refusal
-from controller.core.records import Opened
+from controller.core.records import Evidence, Opened
 from controller.core.state import Episode, State
 from controller.core.wish import Proposal, Rulebook, Wish
 from controller.views.status import cell, health_of
@@ -60,8 +60,10 @@ class _View:
         here = columns_at(self.snapshot, policy.when.columns, row)
         verdict = policy.when.evaluate(here).at(0)
         episode = next((e for e in self.draft.episodes.values() if e.key.policy == policy.name and self._mine(e)), None)
-        proposal = proposal or _standing(policy, episode, verdict)
+        if proposal is None and verdict is Verdict.PASS and episode is not None:
+            proposal = Proposal(episode.key, episode.policy_hash, episode.evidence)  # not looked at in this very tick
         guards, plan = self._guards(policy, proposal)
+        crowded = self.draft.crowded.get(policy.name, 0) if episode is None else 0
         measured = sorted(policy.when.columns & self.snapshot.columns.keys())
         values = {name: cell(self.snapshot, self.target, name) for name in measured}
         return {
@@ -75,9 +77,11 @@ class _View:
             "episode": episode.id if episode else "",
             "state": phase(episode) if episode else "",
             "confidence": round(proposal.evidence.confidence, 4) if proposal else None,
+            "rests_on": _parts(proposal.evidence) if proposal else {},
             "plan": plan,
             "guards": guards,
             "answer": selection.refused or _answer(policy, verdict if chosen else None, episode, guards, plan),
+            "crowd": crowded,
         }
 
     def _mine(self, episode: Episode) -> bool:
@@ -104,13 +108,6 @@ class _View:
         return answers, _planned(rung.action, plan)
 
 
-def _standing(policy: Policy, episode: Episode | None, verdict: Verdict) -> Proposal | None:
-    """The wish of an episode that was held: it is not proposed anew while what holds it stays."""
-    if episode is None or episode.held is None or verdict is not Verdict.PASS:
-        return None
-    return Proposal(episode.key, policy.hash, episode.evidence)
-
-
 def _answer(
     policy: Policy, verdict: Verdict | None, episode: Episode | None, guards: list[dict[str, Any]], plan: str
 ) -> str:
@@ -127,6 +124,15 @@ def _answer(
         Verdict.FAIL: "the condition does not hold",
         Verdict.PASS: f"the condition holds, but not yet for {span(policy.delay)}",
     }[verdict]
+
+
+def _parts(evidence: Evidence) -> dict[str, float]:
+    """What confidence is the product of."""
+    return {
+        "decisiveness": round(evidence.decisiveness, 4),
+        "coverage": round(evidence.coverage, 4),
+        "reliability": round(evidence.reliability, 4),
+    }
 
 
 def _guard(name: str, refusal: Refusal | None) -> dict[str, Any]:

@@ -222,7 +222,9 @@ def run() -> list[Row]:
     """Idle cost, latency of a start, time of a commit."""
     argv = [sys.executable, "-m", "tests.benchmarks.bench_loop"]
     out = {
-        name: json.loads(subprocess.run([*argv, name], capture_output=True, text=True, check=True).stdout)
+        name: json.loads(
+            subprocess.run([*argv, name], capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        )
         for name in PARTS
     }
     where = f"{TARGETS:,} targets x {POLICIES} policies, 1 s tick"

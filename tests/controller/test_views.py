@@ -1,6 +1,6 @@
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actions.reason import Reason
-from controller.core.records import Closed, Held, Result, Said, Verb
+from controller.core.agents import PolicyAgent
+from controller.core.records import OWN_STORM, Closed, Evidence, Held, Opened, Result, Said, Storm, Verb
 from controller.core.state import State, fold
+from controller.core.tick import tick
 from controller.core.wish import Rulebook
 from controller.views import VIEWS, find
 from controller.views.episodes import history, open_episodes
@@ -300,3 +302,39 @@ def test_every_view_is_plain_data(name):
 def test_a_platform_that_does_not_answer_is_a_reason_to_look_even_if_it_lists_nothing():
     silent = snapshot(silent={"local": "nobody answers"})
     assert is_degraded(status(silent, State(), rules(HEAL)))
+
+
+def test_why_shows_what_holds_an_episode_that_was_not_looked_at_in_this_tick() -> None:
+    wish = proposal(HEAL, CHECKOUT, Evidence(0.42, 0.7, 0.75, 0.8, samples=9))
+    seen = board(CHECKOUT, paused="alice: deploy", proposals=[wish])
+    seen.state.apply(Opened(NOW - 5, wish.key, "e1", HEAL.hash, wish.evidence))
+    (shown,) = why(replace(seen, proposals=()))["policies"]
+    assert shown["answer"].startswith("held: Paused")
+    assert shown["confidence"] == 0.42
+    assert shown["rests_on"] == {"decisiveness": 0.7, "coverage": 0.75, "reliability": 0.8}
+
+
+def test_status_names_the_storms_and_that_nothing_is_enabled() -> None:
+    seen = board(CHECKOUT)
+    seen.state.apply(Storm(NOW, "memory", "9 of 10 targets are sick or unknown"))
+    seen.state.apply(Storm(NOW, OWN_STORM, "3 of our last 5 actions did not help", until=NOW + 60))
+    shown = status(seen.snapshot, seen.state, seen.rules)
+    assert [storm["group"] for storm in shown["remediation"]["storms"]] == ["memory", OWN_STORM]
+    assert not shown["remediation"]["enabled"]
+    assert any("9 of 10" in line for line in shown["attention"])
+    seen.state.apply(Storm(NOW, "memory", "", over=True))
+    seen.state.apply(Said(NOW, "ann", Verb.ACK, "looked", OWN_STORM))
+    assert status(seen.snapshot, seen.state, seen.rules)["remediation"]["enabled"]
+
+
+def test_analyze_shows_what_was_told_its_reason_before() -> None:
+    watch = policy("watch", mode="Observe")
+    seen = board(CHECKOUT, policies=[watch])
+    agent = PolicyAgent()
+    for _ in range(2):
+        found = agent.propose(NOW, seen.snapshot, [watch], seen.state, seen.rules.limits)
+        for record in tick(NOW, seen.snapshot, seen.state, found, seen.rules):
+            seen.state.apply(record)
+    assert not found
+    (decision,) = VIEWS["analyze"](replace(seen, proposals=found), {})["decisions"]
+    assert decision["result"] == "held: Mode"

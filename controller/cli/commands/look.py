@@ -251,7 +251,10 @@ def _policy_lines(policy: Mapping[str, Any], *, wide: bool) -> list[str]:
     lines += [f"  when      {policy['when']}", f"  holds     {policy['holds']} ({values or 'it reads no column'})"]
     lines += _terms(policy)
     if policy["confidence"] is not None:
-        lines.append(f"  sure      {_percent(policy['confidence'])}")
+        rests_on = " x ".join(f"{name} {part:.2f}" for name, part in policy["rests_on"].items()) if wide else ""
+        lines.append(f"  sure      {_percent(policy['confidence'])}{f' = {rests_on}' if rests_on else ''}")
+    if policy["crowd"]:
+        lines.append(f"  crowd     {policy['crowd']} targets of this policy wait without an episode")
     if policy["plan"]:
         lines.append(f"  plan      {policy['plan']}")
     refusing = [guard for guard in policy["guards"] if guard["reason"]]
