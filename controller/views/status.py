@@ -52,7 +52,7 @@ def status(snapshot: Snapshot, state: State, rules: Rulebook, namespace: str = "
 
 def remediation(state: State, rules: Rulebook) -> dict[str, Any]:
     """Whether anything may be started, and why not."""
-    paused, frozen = state.paused or rules.paused, state.frozen or rules.frozen
+    paused, frozen = rules.stops(state)
     in_force = [rules.policies[hash_] for hash_ in state.in_force.values() if hash_ in rules.policies]
     acting = [p.name for p in in_force if min(p.mode, rules.limits.mode_cap) >= Mode.APPROVE]
     return {
