@@ -55,10 +55,6 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         stack.callback(watcher.close)
         watcher.read_once()  # so that a platform is known to answer, or to be silent, before the first decision
 
-        def may_write(_epoch: int) -> str:
-            return trail.state.frozen or stop_flags(settings.state)["frozen"]
-
-        executor = Executor(platforms(settings), settings.max_concurrent, may_write, boundary)
         instruments = Instruments(settings.interval)
         if settings.metrics_address:
             stack.enter_context(contextlib.closing(HealthServer(settings.metrics_address, instruments)))
@@ -70,7 +66,7 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
                 trail=trail,
                 processor=processor,
                 policies=PolicySet(settings.policies, settings.signals),
-                executor=executor,
+                executor=_executor(settings, trail, boundary),
                 limits=settings.limits,
                 instruments=instruments,
                 checkpoints=checkpoints,
@@ -85,6 +81,15 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
             schedule.start()
         watcher.start()
         yield loop
+
+
+def _executor(settings: Settings, trail: Trail, boundary: Boundary) -> Executor:
+    """The hands; a freeze is looked up before each write, so that it holds within the very effect."""
+
+    def may_write(_epoch: int) -> str:
+        return trail.state.frozen or stop_flags(settings.state)["frozen"]
+
+    return Executor(platforms(settings), settings.max_concurrent, may_write, boundary)
 
 
 def _state_dir(settings: Settings, stack: ExitStack) -> Path:

@@ -54,9 +54,7 @@ class _Turn:
 
     def __init__(self, now: float, snapshot: Snapshot, state: State, rules: Rulebook) -> None:
         self.now, self.snapshot, self.rules = now, snapshot, rules
-        self.draft = state.fork()
-        self.draft.paused = state.paused or rules.paused
-        self.draft.frozen = state.frozen or rules.frozen
+        self.draft = rules.draft(state)
         self._requests = set(state.requests)
         self.records: list[AnyRecord] = []
         self._truths: dict[str, Truth] = {}

@@ -151,3 +151,13 @@ class Rulebook:
     paused: str = ""
     frozen: str = ""
     allowance: int | None = None
+
+    def stops(self, state: State) -> tuple[str, str]:
+        """Why starts are paused, and why every write is frozen; empty where not. Trail and flag files count alike."""
+        return state.paused or self.paused, state.frozen or self.frozen
+
+    def draft(self, state: State) -> State:
+        """A draft of the state, in which a flag file stops as a word in the trail does."""
+        draft = state.fork()
+        draft.paused, draft.frozen = self.stops(state)
+        return draft

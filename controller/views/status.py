@@ -74,7 +74,7 @@ def _score(health: Mapping[str, Column], row: int) -> dict[str, Any]:
 
 def remediation(state: State, rules: Rulebook) -> dict[str, Any]:
     """Whether anything may be started, and why not."""
-    paused, frozen = state.paused or rules.paused, state.frozen or rules.frozen
+    paused, frozen = rules.stops(state)
     in_force = [rules.policies[hash_] for hash_ in state.in_force.values() if hash_ in rules.policies]
     acting = [p.name for p in in_force if min(p.mode, rules.limits.mode_cap) >= Mode.APPROVE]
     stormy = OWN_STORM in state.storms or any("/" not in group for group in state.storms)

@@ -49,9 +49,7 @@ def why(
 class _View:
     def __init__(self, target: Target, snapshot: Snapshot, state: State, rules: Rulebook) -> None:
         self.target, self.snapshot, self.rules = target, snapshot, rules
-        self.draft = state.fork()
-        self.draft.paused = state.paused or rules.paused
-        self.draft.frozen = state.frozen or rules.frozen
+        self.draft = rules.draft(state)
 
     def of_policy(self, policy: Policy, proposal: Proposal | None) -> dict[str, Any]:
         selection = selected(policy, self.snapshot)

@@ -31,18 +31,8 @@ def start_detached(services: Path, state: Path, timeout: float = 20.0) -> int:
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / LOG).open("ab") as log:
         said_before = log.tell()
-        # -P: a folder named `actions` where the user stands must not be taken for ours
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "actions.platforms.local.supervisor",
-            str(services),
-            "--state",
-            str(state),
-        ]
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+            _command(services, state), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     deadline = time.monotonic() + timeout
     while child.poll() is None and time.monotonic() < deadline:
@@ -54,10 +44,20 @@ def start_detached(services: Path, state: Path, timeout: float = 20.0) -> int:
     if child.poll() is None:
         child.kill()
         child.wait()
-    with (state / LOG).open("rb") as log:
-        log.seek(said_before)
-        why = log.read(1 << 16).decode(errors="replace").strip()
+    why = _said_since(state / LOG, said_before)
     raise CannotStartError(why or f"the supervisor did not answer within {timeout:g} s; see {state / LOG}")
+
+
+def _command(services: Path, state: Path) -> list[str]:
+    """-P: a folder named `actions` where the user stands must not be taken for ours."""
+    module = "actions.platforms.local.supervisor"
+    return [sys.executable, "-P", "-m", module, str(services), "--state", str(state)]
+
+
+def _said_since(log: Path, offset: int) -> str:
+    with log.open("rb") as file:
+        file.seek(offset)
+        return file.read(1 << 16).decode(errors="replace").strip()
 
 
 def reload(state: Path) -> dict[str, list[str]]:
