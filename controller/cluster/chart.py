@@ -1,0 +1,49 @@
+"""The files of the chart that are made from code: the kinds, and what may be granted."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from controller.cluster.crds import PLURALS, crds
+from controller.cluster.rbac import PARTS, of_actions, rules
+
+_MADE = "# Made by `python -m controller.cluster helm`; not written by hand.\n"
+_KEEP = """  annotations:
+    {{- if .Values.crds.keep }}
+    helm.sh/resource-policy: keep
+    {{- end }}
+    app.kubernetes.io/part-of: gyrostat
+"""
+
+
+def files() -> Mapping[str, str]:
+    """Their content, by path in the chart."""
+    kinds = {f"templates/crds/{PLURALS[kind]}.yaml": _template(made) for kind, made in crds().items()}
+    granted = {name: rules(permissions) for name, permissions in PARTS.items()} | {"actions": of_actions()}
+    return kinds | {"files/permissions.yaml": _MADE + text(granted)}
+
+
+def write(chart: Path) -> list[Path]:
+    """Write them, and say which."""
+    written = []
+    for name, content in files().items():
+        path = chart / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        written.append(path)
+    return written
+
+
+def _template(crd: dict[str, Any]) -> str:
+    """A kind as a template: it is installed where the values say so, and kept if they say so."""
+    head, body = text(crd).split("spec:\n", 1)
+    return f"{_MADE}{{{{- if .Values.crds.enabled }}}}\n{head}{_KEEP}spec:\n{body}{{{{- end }}}}\n"
+
+
+def text(data: Any) -> str:
+    """YAML without anchors, in the order that was given."""
+    plain = json.loads(json.dumps(data))  # what is the same object twice would become an anchor
+    return yaml.safe_dump(plain, sort_keys=False, width=110, allow_unicode=True)
