@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from actions.registry import ACTIONS
-from controller.cluster.chart import files, write
+from controller.cluster.chart import SCHEMA, files, write
 from controller.cluster.rbac import CLUSTER, READS, WRITES
 
 from .docs import ROOT
@@ -14,20 +14,21 @@ from .docs import ROOT
 CHART = ROOT / "helm"
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", files(CHART))
 def test_a_generated_file_of_the_chart_is_up_to_date(name: str) -> None:
-    assert (CHART / name).read_text() == files()[name], "run: python -m controller.cluster helm"
+    assert (CHART / name).read_text() == files(CHART)[name], "run: python -m controller.cluster helm"
 
 
 def test_there_is_no_other_kind_in_the_chart() -> None:
     there = {f"templates/crds/{path.name}" for path in (CHART / "templates" / "crds").iterdir()}
-    assert there == {name for name in files() if name.startswith("templates/crds/")}
+    assert there == {name for name in files(CHART) if name.startswith("templates/crds/")}
 
 
 def test_writing_says_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / SCHEMA).write_text((CHART / SCHEMA).read_text())
     written = write(tmp_path)
-    assert {str(path.relative_to(tmp_path)) for path in written} == set(files())
-    assert all(path.read_text() == files()[str(path.relative_to(tmp_path))] for path in written)
+    assert {str(path.relative_to(tmp_path)) for path in written} == set(files(CHART))
+    assert all(path.read_text() == files(CHART)[str(path.relative_to(tmp_path))] for path in written)
 
 
 def test_a_default_install_reads_targets_and_writes_only_what_says_something() -> None:
