@@ -1,1 +1,4 @@
-"""One Kubernetes API server: who we are there, and requests whose outcome is never in doubt without saying so."""
+"""A cluster as a source: its workloads with their pods rolled up, held by watches. It reads, and changes nothing.
+
+`access` and `client` are how anybody speaks to an API server; platforms write through them too.
+"""
