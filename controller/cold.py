@@ -21,7 +21,7 @@ from controller.core.wish import Proposal, Rulebook
 from controller.loop import stop_flags
 from controller.policyset import PolicySet
 from controller.settings import STORE, Settings
-from telemetry.columns import SENT, USUAL
+from telemetry.columns import CLUSTERED, SENT, USUAL
 from telemetry.processor import Processor
 from telemetry.signals.definitions import Definitions
 from telemetry.signals.load import builtin
@@ -29,6 +29,8 @@ from telemetry.snapshot import Snapshot
 
 _NEEDS_A_LOOP = frozenset({*SENT, *USUAL, "telemetry.age"})
 """Columns that are known only to whoever listened or looked for a while."""
+_NEEDS_MORE = _NEEDS_A_LOOP | frozenset(CLUSTERED)
+"""And those that only a cluster fills, where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
     rules = Rulebook(
         policies.by_hash(state), ACTIONS, GUARDS, settings.limits, paused=stops["paused"], frozen=stops["frozen"]
     )
-    unknown = tuple(n for n, c in snapshot.columns.items() if n not in _NEEDS_A_LOOP and not c.known.any())
+    elsewhere = _NEEDS_A_LOOP if any(t.platform == "kubernetes" for t in snapshot.targets) else _NEEDS_MORE
+    unknown = tuple(n for n, c in snapshot.columns.items() if n not in elsewhere and not c.known.any())
     look = Look(now, snapshot, state, rules, proposals, policies.problems, trouble, signals=policies.signals)
     return look, unknown
 

@@ -39,12 +39,27 @@ class Cells:
     def put_many(self, spec: ColumnSpec, rows: NDArray[np.int64], measured: tuple[Floats, Floats, Floats]) -> None:
         """Overwrite cells by values, times and counts, except where a reading stands that is not stale by then."""
         values, at, count = measured
-        free = ~self.read[rows] | (at - self.at[rows] > spec.stale_after)
+        with np.errstate(invalid="ignore"):  # neither was ever measured: never minus never
+            free = ~self.read[rows] | (at - self.at[rows] > spec.stale_after)
         rows = rows[free]
         if len(rows):
             self._own()
             self.values[rows], self.at[rows], self.count[rows] = values[free], at[free], count[free]
             self.read[rows] = False
+
+    def put_said(self, rows: NDArray[np.int64], values: Floats, at: Floats) -> None:
+        """Overwrite cells by what a platform says of itself, which no number of samples stands behind."""
+        self._own()
+        self.values[rows], self.at[rows], self.count[rows], self.read[rows] = values, at, np.inf, True
+
+    def put_reading(self, rows: NDArray[np.int64], values: Floats, at: float) -> None:
+        """Overwrite cells by a reading; NaN leaves a cell unknown, and free for whoever else measures it."""
+        known = np.isfinite(values)
+        told = known | self.read[rows]
+        rows, known = rows[told], known[told]
+        if len(rows):
+            self._own()
+            self.values[rows], self.at[rows], self.count[rows], self.read[rows] = values[told], at, known, known
 
     def column(self, spec: ColumnSpec, now: float) -> Column:
         """How it looks at `now`; read-only."""

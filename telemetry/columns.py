@@ -111,6 +111,27 @@ def _sent() -> tuple[ColumnSpec, ...]:
     )
 
 
+def _clustered() -> tuple[ColumnSpec, ...]:
+    """What only a cluster tells. Its source says all of it anew with each reading, so silence is unknown at once."""
+    number, duration, boolean, silent = Kind.NUMBER, Kind.DURATION, Kind.BOOL, 10.0
+    return (
+        ColumnSpec("rollout.progressing", boolean, "", "a change of its template is not on every instance yet", silent),
+        ColumnSpec("rollout.age", duration, "", "time since the rollout in progress began", silent),
+        ColumnSpec("rollout.stuck", boolean, "", "the rollout makes no progress within its deadline", silent),
+        ColumnSpec(
+            "crashloop", boolean, "", "an instance crashes again and again, some minutes ago at the last", silent
+        ),
+        ColumnSpec("oomkilled", boolean, "", "an instance was killed for its memory in the last 30 minutes", silent),
+        ColumnSpec("image.failed", boolean, "", "an image of an instance cannot be pulled", silent),
+        ColumnSpec("pending.duration", duration, "", "longest time that an instance waits to be started", silent),
+        ColumnSpec("k8s.autoscaled", boolean, "", "a HorizontalPodAutoscaler sets its instances", silent),
+        ColumnSpec("k8s.autoscaler_limited", boolean, "", "its autoscaler wants more than its maximum", silent),
+        ColumnSpec(
+            "k8s.disruptions_allowed", number, "1", "evictions that its disruption budgets leave room for", silent
+        ),
+    )
+
+
 BASELINED = (
     *("requests.rate", "errors.rate", "errors.ratio", "latency.p50", "latency.p90", "latency.p99", "latency.max"),
     *("queue.depth", "queue.limit", "cpu.ratio", "memory.ratio", "files.ratio", "threads.count", "files.count"),
@@ -126,11 +147,13 @@ def _usual(spec: ColumnSpec) -> tuple[ColumnSpec, ...]:
     )
 
 
-_MEASURED = {spec.name: spec for spec in (*_specs(), *_sent())}
+_MEASURED = {spec.name: spec for spec in (*_specs(), *_sent(), *_clustered())}
 _SLOPE = ColumnSpec("memory.slope", Kind.NUMBER, "byte/s", "growth of memory.bytes over 15 minutes", 300.0)
 
 SENT = tuple(spec.name for spec in _sent())
 """Columns that only what workloads send can fill."""
+CLUSTERED = tuple(spec.name for spec in _clustered())
+"""Columns that only a cluster can fill."""
 USUAL = (_SLOPE.name, *(usual.name for name in BASELINED for usual in _usual(_MEASURED[name])))
 """Columns that are learnt over minutes."""
 

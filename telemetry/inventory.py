@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from telemetry.target import Target
 
@@ -26,6 +27,64 @@ class Instance:
     started_at: float = 0.0
 
 
+class By(StrEnum):
+    """What kind of writer sets a field again whenever somebody else changed it."""
+
+    HPA = "HPA"
+    KEDA = "KEDA"
+    GITOPS = "GitOps"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Somebody else whose field it is.
+
+    Attributes:
+        by: what kind of writer.
+        name: who, e.g. `HorizontalPodAutoscaler shop/web`.
+        advice: what a person can do who wants it changed all the same.
+    """
+
+    by: By
+    name: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """What sets the number of instances by load.
+
+    Attributes:
+        target: the object that holds its bounds.
+        minimum, maximum: its bounds.
+        wants: how many it asks for now.
+        limited: it would ask for more if its maximum allowed it.
+    """
+
+    target: Target
+    minimum: int
+    maximum: int
+    wants: int
+    limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A bound on how many instances may be taken down on purpose, set by the workload's owner.
+
+    Attributes:
+        name: of the object that says so.
+        room: how many may go now.
+        sick_free: instances that are not ready may go without using it up.
+        why: where it leaves no room although it has some: what is wrong with it.
+    """
+
+    name: str
+    room: int
+    sick_free: bool = False
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the platform says of one target. Decisions read nothing fresher; every effect reads again.
@@ -38,6 +97,14 @@ class Facts:
         labels: what selectors match.
         changed_at: when somebody other than us changed the workload's own spec; 0 when never seen.
         protected: why no action may touch it; empty when it may be touched.
+        owners: by path of a field, whose it is if not ours.
+        writers: by path of a field, who wrote it last, as far as the platform tells; never us.
+        rollout: how far a change of its template has come; empty while none is in progress.
+        paused: why its owner wants nothing rolled out; empty if not.
+        budgets: bounds on instances that are taken down on purpose; every one must leave room.
+        autoscaler: what sets `desired` by load, if anything does.
+        revision: which version of its own spec is wanted, as its people name it; empty if it has no name.
+        troubles: what is wrong with it, in words for people, the worst first; a few of them.
     """
 
     seen_at: float
@@ -50,6 +117,14 @@ class Facts:
     labels: Mapping[str, str] = field(default_factory=dict)
     changed_at: float = 0.0
     protected: str = ""
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+    writers: Mapping[str, str] = field(default_factory=dict)
+    rollout: str = ""
+    paused: str = ""
+    budgets: tuple[Budget, ...] = ()
+    autoscaler: Autoscaler | None = None
+    revision: str = ""
+    troubles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

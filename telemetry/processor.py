@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from telemetry.cells import Cells, frozen
 from telemetry.columns import BASELINED, COLUMNS, USUAL, Bools, Column, ColumnSpec, Floats, Kind
 from telemetry.inventory import Facts, Sample
 from telemetry.snapshot import Snapshot
-from telemetry.sources import Reading
+from telemetry.sources import Block, Reading
 from telemetry.target import Target
 from telemetry.traffic import Measured, Traffic, Unlisted
 
@@ -66,12 +66,15 @@ class Processor:
         self._followed: tuple[Target, ...] = ()
         self._unlisted: Sequence[Unlisted] = ()
         self._refreshed = -math.inf
+        self._places: dict[str, tuple[object, object, NDArray[np.int64]]] = {}  # see _places_of
 
     def ingest(self, reading: Reading) -> None:
         """Take what a source saw: the inventory first, then the samples that join it."""
         with self._lock:
             if reading.platform:
                 self._take_facts(reading)
+            if reading.block is not None:
+                self._take_block(reading.platform, reading.block)
             for sample in reading.samples:
                 self._received += 1
                 reason = self._put(sample, reading.at)
@@ -194,13 +197,41 @@ class Processor:
         else:
             self._silent.pop(platform, None)
         before = self._facts.get(platform, {})
+        if before is reading.facts:
+            return
         self._facts[platform] = reading.facts
         if before.keys() != reading.facts.keys():
             self._renumber()
-        for target, facts in reading.facts.items():
-            for name, value in _replicas(facts):
-                if name in self._cells:
-                    self._cells[name].put(self._rows[target], value, facts.seen_at, math.inf)  # said, not sampled
+        rows = self._rows_of(tuple(reading.facts))
+        told = np.array([_replicas(facts) for facts in reading.facts.values()]).reshape(len(rows), 5)
+        for place, name in enumerate(_REPLICAS, start=1):
+            if name in self._cells:  # said, not sampled
+                self._cells[name].put_said(rows, told[:, place], told[:, 0])
+
+    def _take_block(self, platform: str, block: Block) -> None:
+        """Values of many targets at once; what would be refused of a sample is refused here, and counted alike."""
+        rows = self._places_of(platform, block.targets)
+        there = rows >= 0
+        for name, values in block.columns.items():
+            spec = self._columns.get(name)
+            told = np.isfinite(values)
+            self._received += (sent := int(told.sum()))
+            if spec is None or spec.name in _OWN or not math.isfinite(block.at):
+                self._refused[Refused.COLUMN] += sent
+                continue
+            sane = ~told | (np.isin(values, (0.0, 1.0)) if spec.kind is Kind.BOOL else told)
+            self._refused[Refused.UNMATCHED] += int((told & ~there).sum())
+            self._refused[Refused.VALUE] += int((there & ~sane).sum())
+            self._accepted += int((told & there & sane).sum())
+            self._cells[name].put_reading(rows[there & sane], values[there & sane], block.at)
+
+    def _places_of(self, platform: str, targets: tuple[Target, ...]) -> NDArray[np.int64]:
+        """The rows of a block's targets, looked up anew only when there are others."""
+        known = self._places.get(platform)
+        if known is None or known[0] is not targets or known[1] is not self._rows:
+            known = (targets, self._rows, self._rows_of(targets))
+            self._places[platform] = known
+        return known[2]
 
     def _renumber(self) -> None:
         """Rows for the targets there are now; those that vanished take their cells with them."""
@@ -246,10 +277,11 @@ def _sane(sample: Sample, spec: ColumnSpec) -> bool:
     return math.isfinite(sample.value) and math.isfinite(sample.count) and sample.count >= 0
 
 
-def _replicas(facts: Facts) -> Iterator[tuple[str, float]]:
-    """The columns that come from facts; how many are ready is not known while no instance's verdict is."""
+_REPLICAS = ("replicas.desired", "replicas.ready", "replicas.min", "replicas.max")
+
+
+def _replicas(facts: Facts) -> tuple[float, ...]:
+    """When it was seen, and the columns of facts; how many are ready is unknown while no instance's verdict is."""
     judged = not facts.instances or any(instance.ready is not None for instance in facts.instances)
-    yield "replicas.desired", float(facts.desired)
-    yield "replicas.ready", float(facts.ready) if judged else math.nan
-    yield "replicas.min", float(facts.minimum)
-    yield "replicas.max", float(facts.maximum)
+    ready = float(facts.ready) if judged else math.nan
+    return facts.seen_at, float(facts.desired), ready, float(facts.minimum), float(facts.maximum)

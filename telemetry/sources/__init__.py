@@ -4,8 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from telemetry.columns import Floats
 from telemetry.inventory import Facts, Sample
 from telemetry.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What is measured of many targets at once; a source that lists thousands of them makes no object for each value.
+
+    Attributes:
+        targets: which; the same object for as long as they are the same.
+        columns: by name, a value for each target; NaN: nobody can tell now, whatever was said before.
+        at: epoch seconds at which it was true.
+    """
+
+    targets: tuple[Target, ...]
+    columns: Mapping[str, Floats]
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +33,7 @@ class Reading:
         platform: whose targets `facts` lists; empty for a source that lists none.
         facts: all targets of the platform; after an error those of the last answer.
         samples: measured values.
+        block: measured values of many targets, as vectors.
         error: why the source could not answer; empty when it did.
     """
 
@@ -25,6 +42,7 @@ class Reading:
     facts: Mapping[Target, Facts] = field(default_factory=dict)
     samples: Sequence[Sample] = ()
     error: str = ""
+    block: Block | None = None
 
 
 class Source(Protocol):

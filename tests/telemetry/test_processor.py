@@ -338,3 +338,10 @@ def test_targets_that_vanish_between_two_looks_do_no_harm(processor):
     processor.ingest(listing(CART, at=at + 100))
     processor.refresh(at + 100)
     assert cell(processor, "cpu.ratio_baseline", CART, now=at + 100)[3] is False
+
+
+def test_a_workload_that_sends_only_logs_is_heard_without_a_warning(processor):
+    processor.ingest(listing(WEB))
+    processor.take(Batch((Origin("web", "shop"),), (5,)), 100.0)
+    processor.refresh(100.0)
+    assert cell(processor, "requests.volume")[0] == 5.0

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from telemetry.columns import COLUMNS, SENT, USUAL
+from telemetry.columns import CLUSTERED, COLUMNS, SENT, USUAL
 from telemetry.processor import Processor
 from telemetry.sources.host import HostSource
 from telemetry.sources.supervisor import SupervisorSource
@@ -101,7 +101,7 @@ def test_everything_fits_the_processor_and_the_host_measures_the_same_processes(
     snapshot = processor.snapshot(1001.0)
     row = next(row for target, row in snapshot.rows.items() if target.name == "checkout")
     unknown = {name for name, column in snapshot.columns.items() if not column.known[row]}
-    assert unknown == {"change.age", "telemetry.age", *SENT, *USUAL}
+    assert unknown == {"change.age", "telemetry.age", *SENT, *USUAL, *CLUSTERED}
     assert 0 < snapshot.columns["memory.ratio"].values[row] < 0.1
 
 
