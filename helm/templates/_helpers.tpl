@@ -67,6 +67,9 @@ capabilities: {drop: [ALL]}
 
 {{- /* What holds beyond the schema of the values. */}}
 {{- define "gyrostat.check" -}}
+{{- if lt (regexFind "^[0-9]+" .Capabilities.KubeVersion.Minor | int) 29 }}
+{{- fail (printf "Kubernetes %s.%s is too old: rules in custom resources are stable from 1.29 on" .Capabilities.KubeVersion.Major .Capabilities.KubeVersion.Minor) }}
+{{- end }}
 {{- if and .Values.mayAct (not .Values.persistence.enabled) }}
 {{- fail "mayAct needs persistence.enabled: budgets and what is under way must survive the pod" }}
 {{- end }}
