@@ -15,6 +15,8 @@ RESTARTED = "gyrostat.dev/restarted-at"
 """Our annotation on a pod template: another value of it is a rolling restart."""
 MANAGER = "gyrostat"
 """Our name as a writer of fields."""
+SHARED = "gyrostat.dev/may-write"
+"""The annotation by which an owner shares a field that its manifest declares: `replicas`."""
 
 
 class _Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -128,6 +130,7 @@ class Annotations(_Part):
     applied: str | None = msgspec.field(default=None, name="kubectl.kubernetes.io/last-applied-configuration")
     revision: str = msgspec.field(default="", name="deployment.kubernetes.io/revision")
     generation: str = msgspec.field(default="", name="deprecated.daemonset.template.generation")
+    shared: str = msgspec.field(default="", name=SHARED)
     restarted: str | None = msgspec.field(default=None, name=RESTARTED)
 
 
