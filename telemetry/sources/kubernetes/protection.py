@@ -15,7 +15,15 @@ _CRITICAL = frozenset({"system-cluster-critical", "system-node-critical"})
 _NAMES = frozenset(
     {
         *("kube-dns", "coredns", "node-local-dns", "kube-proxy", "metrics-server"),
-        *("calico-node", "calico-kube-controllers", "cilium", "cilium-agent", "cilium-operator", "flannel", "weave-net"),
+        *(
+            "calico-node",
+            "calico-kube-controllers",
+            "cilium",
+            "cilium-agent",
+            "cilium-operator",
+            "flannel",
+            "weave-net",
+        ),
         *("antrea", "kube-router", "aws-node", "azure-cni", "kindnet", "ovnkube-node", "multus", "gyrostat"),
     }
 )

@@ -56,7 +56,7 @@ class Lines(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, *_: Any) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def close(self) -> None:
         """End it, from any thread."""
@@ -208,12 +208,12 @@ class Reflector(Generic[S]):
     def relist(self, why: str) -> None:
         """List again: somebody noticed that what is here can not be right."""
         self.standing.synced, self.standing.why = False, why
-        self._end()
+        self.end()
 
     def check(self) -> None:
         """End a watch that the server should have ended long ago; called from another thread now and then."""
         if self._timing.clock() > self._ends_at:
-            self._end()
+            self.end()
 
     def _failed(self, error: Exception) -> None:
         standing = self.standing
@@ -222,7 +222,8 @@ class Reflector(Generic[S]):
         standing.forbidden = getattr(error, "status", 0) == FORBIDDEN
         standing.why = _words(error, self.resource.name)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Close its watch, from any thread."""
         with self._lock:
             if self._stream is not None:
                 self._stream.close()
