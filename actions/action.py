@@ -1,5 +1,6 @@
 """The protocol of an action: a new action is one file and one line in the registry."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +16,21 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One rule that the access control of a Kubernetes cluster must grant in the target's namespace.
+
+    Attributes:
+        group: API group; empty for the core one.
+        resource: in the plural, with its subresource: `deployments/scale`. Never a wildcard.
+        verbs: beyond what reading the targets needs anyway.
+    """
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
 class Action(Protocol):
     """One kind of remedy, saying everything about itself.
 
@@ -23,12 +39,14 @@ class Action(Protocol):
         params: model of its parameters.
         undo: what can be put back.
         writes: patterns (fnmatch) of the paths it may change: the whole of its permissions on a local platform.
+        permissions: the whole of them in a cluster: what the chart grants where the action is enabled, and nothing else.
     """
 
     name: ClassVar[str]
     params: ClassVar[type[Params]]
     undo: ClassVar[Undo]
     writes: ClassVar[frozenset[str]]
+    permissions: ClassVar[tuple[Permission, ...]]
 
     def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
         """Compute what would be changed, purely from facts.

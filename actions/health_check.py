@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from actions.action import Params
+from actions.action import Params, Permission
 from actions.plan import Change, Plan, Refusal, Undo
 from actions.reason import Reason
 from telemetry.inventory import Facts
@@ -31,6 +31,7 @@ class HealthCheck:
     params: ClassVar[type[Params]] = HealthCheckParams
     undo: ClassVar[Undo] = Undo.TRANSIENT
     writes: ClassVar[frozenset[str]] = frozenset()
+    permissions: ClassVar[tuple[Permission, ...]] = ()
 
     def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:  # noqa: ARG002  the protocol's signature: a look has no parameters and nothing to hold
         """One probe per instance, no change."""

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from actions.action import Params
+from actions.action import Params, Permission
 from actions.plan import Change, Plan, Refusal, Undo
 from actions.reason import Reason
 from telemetry.inventory import Facts
@@ -51,6 +51,13 @@ class Restart:
     params: ClassVar[type[Params]] = RestartParams
     undo: ClassVar[Undo] = Undo.TRANSIENT
     writes: ClassVar[frozenset[str]] = frozenset({path("*")})
+    permissions: ClassVar[tuple[Permission, ...]] = (
+        Permission("", "pods", ("delete",)),  # forceful
+        Permission("", "pods/eviction", ("create",)),  # graceful, respecting disruption budgets
+        Permission("apps", "daemonsets", ("patch",)),  # all of them: an annotation of ours on the pod template
+        Permission("apps", "deployments", ("patch",)),
+        Permission("apps", "statefulsets", ("patch",)),
+    )
 
     def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:  # noqa: ARG002  the protocol's signature: a restart leaves nothing to hold
         """One change per running instance of the choice."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from actions.action import Params
+from actions.action import Params, Permission
 from actions.plan import Change, Plan, Refusal, Undo
 from actions.reason import Reason
 from telemetry.inventory import Facts
@@ -72,6 +72,11 @@ class Scale:
     params: ClassVar[type[Params]] = ScaleParams
     undo: ClassVar[Undo] = Undo.REVERSIBLE
     writes: ClassVar[frozenset[str]] = frozenset({PATH})
+    permissions: ClassVar[tuple[Permission, ...]] = (
+        Permission("apps", "deployments/scale", ("get", "patch")),
+        Permission("apps", "statefulsets/scale", ("get", "patch")),
+        Permission("autoscaling", "horizontalpodautoscalers", ("patch",)),  # who owns the number is moved, not fought
+    )
 
     def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
         """One change of `desired`; its release leads back in stages, each expecting our own value."""

@@ -35,3 +35,22 @@ def test_an_action_writes_only_what_it_declares(name, document):
     assert all(any(fnmatchcase(c.path, p) for p in action.writes) for c in written)
     assert all(c.object == TARGET for c in [*written, *made.probes])
     assert bool(made.changes) == bool(action.writes)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_what_an_action_needs_in_a_cluster_names_resources_and_gives_no_power_beyond_them(name):
+    rules = ACTIONS[name].permissions
+    assert bool(rules) == bool(ACTIONS[name].writes)  # who writes nothing needs nothing
+    assert len({(rule.group, rule.resource) for rule in rules}) == len(rules)
+    for rule in rules:
+        assert "*" not in (rule.group, rule.resource, *rule.verbs)
+        assert set(rule.verbs) <= {"get", "create", "patch", "delete"}
+        assert rule.resource.split("/")[-1] not in {"secrets", "exec", "attach", "portforward", "ephemeralcontainers"}
+        assert rule.group in {"", "apps", "autoscaling"}
+
+
+def test_only_a_restart_may_make_pods_go_away():
+    def taking(rule):
+        return (rule.resource.startswith("pods") and set(rule.verbs) - {"get"}) or "delete" in rule.verbs
+
+    assert {name for name, action in ACTIONS.items() if any(map(taking, action.permissions))} == {"Restart"}

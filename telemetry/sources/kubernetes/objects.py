@@ -11,6 +11,8 @@ import msgspec
 
 DISABLED = "gyrostat.dev/disabled"
 """The annotation by which a workload's or namespace's owner says hands off."""
+FEWEST, MOST = "gyrostat.dev/min-replicas", "gyrostat.dev/max-replicas"
+"""The annotations by which they bound the number of its instances."""
 RESTARTED = "gyrostat.dev/restarted-at"
 """Our annotation on a pod template: another value of it is a rolling restart."""
 MANAGER = "gyrostat"
@@ -51,6 +53,7 @@ class PodMeta(_Part):
     resource_version: str
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: int | None = None
     owner_references: tuple[Reference, ...] = ()
 
 
@@ -127,6 +130,8 @@ class Annotations(_Part):
     """The annotations that mean something here."""
 
     disabled: str | None = msgspec.field(default=None, name=DISABLED)
+    fewest: str | None = msgspec.field(default=None, name=FEWEST)
+    most: str | None = msgspec.field(default=None, name=MOST)
     applied: str | None = msgspec.field(default=None, name="kubectl.kubernetes.io/last-applied-configuration")
     revision: str = msgspec.field(default="", name="deployment.kubernetes.io/revision")
     generation: str = msgspec.field(default="", name="deprecated.daemonset.template.generation")

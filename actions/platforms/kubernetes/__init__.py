@@ -1,0 +1,1 @@
+"""A Kubernetes cluster, acted on in forms that an older actor, a lost answer or another writer cannot turn into harm."""
