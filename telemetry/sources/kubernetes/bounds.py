@@ -1,10 +1,12 @@
-"""What bounds a workload from outside, in brief: autoscalers, disruption budgets, namespaces, services of the cluster."""
+"""What bounds a workload from outside, in brief: autoscalers, disruption budgets, namespaces, services."""
 
 from collections.abc import Mapping
 
 import msgspec
 
+from telemetry.sources.kubernetes.marks import opted_out
 from telemetry.sources.kubernetes.objects import (
+    Annotations,
     Expression,
     HorizontalPodAutoscaler,
     LabelSelector,
@@ -13,11 +15,10 @@ from telemetry.sources.kubernetes.objects import (
     Service,
     WebhookConfiguration,
 )
-from telemetry.sources.kubernetes.protection import disabled
 
 
 class Scaler(msgspec.Struct, frozen=True, gc=False):
-    """A HorizontalPodAutoscaler; `kind` and `target` say what it scales, `keda` that KEDA made it."""
+    """A HorizontalPodAutoscaler; `kind` and `target` say what it scales, `kept` which controller made it, if any."""
 
     namespace: str
     name: str
@@ -29,7 +30,7 @@ class Scaler(msgspec.Struct, frozen=True, gc=False):
     maximum: int
     wants: int
     limited: bool
-    keda: bool
+    kept: str
 
 
 class Bound(msgspec.Struct, frozen=True, gc=False):
@@ -46,12 +47,12 @@ class Bound(msgspec.Struct, frozen=True, gc=False):
 
 
 class Space(msgspec.Struct, frozen=True, gc=False):
-    """A namespace; `disabled`: its owner says hands off."""
+    """A namespace; `opted_out`: why its owner says hands off."""
 
     name: str
     uid: str
     version: int
-    disabled: bool
+    opted_out: str
 
 
 class Front(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +91,7 @@ def scaler(found: HorizontalPodAutoscaler) -> Scaler:
         maximum=spec.max_replicas,
         wants=status.desired_replicas,
         limited=limited,
-        keda=any(owner.kind == "ScaledObject" for owner in meta.owner_references),
+        kept=next((owner.kind for owner in meta.owner_references if owner.controller), ""),
     )
 
 
@@ -114,7 +115,7 @@ def bound(found: PodDisruptionBudget) -> Bound:
 def space(found: Namespace) -> Space:
     """A namespace in brief."""
     meta = found.metadata
-    return Space(meta.name, meta.uid, int(meta.resource_version), disabled(meta.annotations))
+    return Space(meta.name, meta.uid, int(meta.resource_version), opted_out(Annotations(), meta.annotations))
 
 
 def front(found: Service) -> Front:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from telemetry.sources.kubernetes.bounds import Asked, Bound, Front, Scaler, Space, selects
-from telemetry.sources.kubernetes.objects import DISABLED
 from telemetry.sources.kubernetes.pods import Seen
 from telemetry.sources.kubernetes.protection import matches
 from telemetry.sources.kubernetes.rollup import Around
@@ -24,7 +23,7 @@ class _Nearby:
     scalers: dict[str, Scaler] = field(default_factory=dict)
     bounds: dict[str, Bound] = field(default_factory=dict)
     fronts: dict[str, Front] = field(default_factory=dict)
-    disabled: bool = False
+    opted_out: str = ""
 
 
 Took = Callable[[Iterable[object], Iterable[object]], None]
@@ -81,13 +80,13 @@ class Cluster:
 
     def _around(self, known: Known) -> Around:
         near = self._nearby[known.namespace]
-        scalers = (s for s in near.scalers.values() if (s.kind, s.target) == (known.kind, known.name))
+        scalers = [s for s in near.scalers.values() if (s.kind, s.target) == (known.kind, known.name)]
         bounds = [b for b in near.bounds.values() if selects(b.selector, known.pod_labels)]
-        return Around(min(scalers, key=lambda s: s.name, default=None), bounds, self._protected(known, near))
+        return Around(sorted(scalers, key=lambda s: s.name), bounds, self._protected(known, near))
 
     def _protected(self, known: Known, near: _Nearby) -> str:
-        if near.disabled:
-            return f"the annotation {DISABLED} of its namespace"
+        if near.opted_out:
+            return near.opted_out
         if known.namespace in self._own:
             return f"the namespace {known.namespace} is ours"
         for front in near.fronts.values():
@@ -191,13 +190,13 @@ class Cluster:
 
     def _put_space(self, found: Space) -> None:
         near = self._nearby[found.name]
-        if near.disabled is not found.disabled:
-            near.disabled = found.disabled
+        if near.opted_out != found.opted_out:
+            near.opted_out = found.opted_out
             self._changed.update(near.workloads)
 
     def _drop_space(self, found: Space) -> None:
         near = self._nearby[found.name]
-        near.disabled = False
+        near.opted_out = ""
         self._changed.update(near.workloads)
 
     def _put_front(self, found: Front) -> None:

@@ -1,8 +1,8 @@
-"""What must not be touched, whatever a policy says: what the cluster itself needs, and what its owner keeps for himself."""
+"""What must not be touched, whatever a policy says, because the cluster itself needs it."""
 
 from collections.abc import Mapping
 
-from telemetry.sources.kubernetes.objects import DISABLED, Annotations, Workload
+from telemetry.sources.kubernetes.objects import Workload
 
 SYSTEM_NAMESPACES = frozenset(
     {
@@ -14,32 +14,17 @@ SYSTEM_NAMESPACES = frozenset(
 _CRITICAL = frozenset({"system-cluster-critical", "system-node-critical"})
 _NAMES = frozenset(
     {
-        *("kube-dns", "coredns", "node-local-dns", "kube-proxy", "metrics-server"),
-        *(
-            "calico-node",
-            "calico-kube-controllers",
-            "cilium",
-            "cilium-agent",
-            "cilium-operator",
-            "flannel",
-            "weave-net",
-        ),
-        *("antrea", "kube-router", "aws-node", "azure-cni", "kindnet", "ovnkube-node", "multus", "gyrostat"),
+        *("kube-dns", "coredns", "node-local-dns", "kube-proxy", "metrics-server", "gyrostat"),
+        *("calico-node", "calico-kube-controllers", "cilium", "cilium-agent", "cilium-operator"),
+        *("flannel", "weave-net", "antrea", "kube-router", "aws-node", "azure-cni", "kindnet", "multus"),
     }
 )
 _NAME_LABELS = ("k8s-app", "app.kubernetes.io/name", "app", "component")
 
 
-def disabled(annotations: Annotations) -> bool:
-    """Whether its owner says hands off; only the word false takes that back."""
-    return annotations.disabled is not None and annotations.disabled.strip().lower() != "false"
-
-
 def protected_by_itself(workload: Workload) -> str:
     """Why a workload must not be touched, by what stands on itself; empty if nothing does."""
     meta, template = workload.metadata, workload.spec.template
-    if disabled(meta.annotations):
-        return f"its annotation {DISABLED}"
     if meta.namespace in SYSTEM_NAMESPACES:
         return f"the namespace {meta.namespace} is the cluster's own"
     if template.spec.priority_class_name in _CRITICAL:

@@ -1,6 +1,6 @@
 """What is followed of a cluster, and which rights that takes: `list` and `watch` on each of these, and no other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from telemetry.sources.kubernetes import bounds, objects
@@ -17,7 +17,7 @@ _BOUND = (
     (bounds.Scaler, "/apis/autoscaling/v2", "horizontalpodautoscalers.autoscaling", objects.HorizontalPodAutoscaler),
     (bounds.Bound, "/apis/policy/v1", "poddisruptionbudgets.policy", objects.PodDisruptionBudget),
 )
-_BRIEF = {bounds.Scaler: bounds.scaler, bounds.Bound: bounds.bound}
+_BRIEF: Mapping[type, Callable[[Any], Any]] = {bounds.Scaler: bounds.scaler, bounds.Bound: bounds.bound}
 _HOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
 
 

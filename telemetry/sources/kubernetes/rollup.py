@@ -12,8 +12,8 @@ from telemetry.sources.kubernetes.workloads import Known
 from telemetry.target import Target
 
 PLATFORM = "kubernetes"
-RESTARTED = "template/restarted-at"
-"""The field that holds our annotation on the pod template: whoever changes it restarts every pod, in turns."""
+ROLLOUT, MINIMUM = "rollout", "autoscaler/minimum"
+"""The fields that hold our annotation on the pod template, and the fewest instances that an autoscaler keeps."""
 _TROUBLES = 3
 
 
@@ -22,12 +22,12 @@ class Around:
     """What bounds a workload from outside.
 
     Attributes:
-        scaler: what scales it.
+        scalers: what scales it, by name; more than one is a mistake of its people.
         bounds: budgets of its pods.
         protected: why it must not be touched, by what stands elsewhere.
     """
 
-    scaler: Scaler | None = None
+    scalers: Sequence[Scaler] = ()
     bounds: Sequence[Bound] = ()
     protected: str = ""
 
@@ -61,27 +61,28 @@ def roll_up(known: Known, pods: Iterable[Seen], around: Around, now: float) -> R
     """One workload at one moment."""
     here = sorted((pod for pod in pods if not pod.gone), key=lambda pod: (pod.created_at, pod.name))
     instances = tuple(Instance(p.name, p.uid, ready(p, now), p.started_at) for p in here)
+    scaler = around.scalers[0] if around.scalers else None
     count = sum(instance.ready is True for instance in instances)
     target = Target(PLATFORM, known.kind, known.namespace, known.name, known.uid)
     facts = Facts(
         seen_at=now,
         desired=known.desired,
         ready=count,
-        minimum=around.scaler.minimum if around.scaler else 0,
-        maximum=around.scaler.maximum if around.scaler else 1_000_000,
-        fields=_fields(known, instances),
+        minimum=scaler.minimum if scaler else known.bounds[0],
+        maximum=scaler.maximum if scaler else known.bounds[1],
+        fields=_fields(known, instances, around.scalers),
         instances=instances,
         labels=known.labels,
         changed_at=known.changed_at,
-        protected=known.protected or around.protected,
-        owners=_owners(known, around.scaler),
+        protected=known.opted_out or around.protected or known.protected,
+        owners=_owners(known, scaler),
         writers=known.writers,
         rollout=_rollout(known, now),
         paused="its rollouts are paused (spec.paused)" if known.paused else "",
         budgets=tuple(_budget(bound) for bound in around.bounds),
-        autoscaler=_autoscaler(around.scaler),
+        autoscaler=_autoscaler(scaler),
         revision=known.revision,
-        troubles=_troubles(known, here, around.scaler, now),
+        troubles=_troubles(known, here, scaler, now),
     )
     settles = min((pod.settles_at for pod in here if pod.ready is None and pod.settles_at > now), default=inf)
     numbers = _numbers(known, here, facts)
@@ -93,10 +94,12 @@ def ready(pod: Seen, now: float) -> bool | None:
     return False if pod.ready is None and pod.settles_at <= now else pod.ready
 
 
-def _fields(known: Known, instances: Sequence[Instance]) -> Mapping[str, Value]:
-    fields: dict[str, Value] = {RESTARTED: known.restarted}
-    if known.scaled is not None:
+def _fields(known: Known, instances: Sequence[Instance], scalers: Sequence[Scaler]) -> Mapping[str, Value]:
+    fields: dict[str, Value] = {ROLLOUT: known.restarted}
+    if known.scaled is not None and not scalers:
         fields[DESIRED] = known.scaled
+    elif len(scalers) == 1:
+        fields[MINIMUM] = scalers[0].minimum
     for instance in instances:
         fields[f"slots/{instance.slot}/incarnation"] = instance.incarnation
         fields[f"slots/{instance.slot}/healthy"] = None if instance.ready is None else int(instance.ready)
@@ -108,8 +111,9 @@ def _owners(known: Known, scaler: Scaler | None) -> Mapping[str, Owner]:
         return known.owners
     name = f"HorizontalPodAutoscaler {scaler.namespace}/{scaler.name}"
     bounds = f"its bounds are {scaler.minimum} to {scaler.maximum}, it wants {scaler.wants}"
-    by, where = (By.KEDA, "its ScaledObject") if scaler.keda else (By.HPA, "it")
-    return {**known.owners, DESIRED: Owner(by, name, f"{bounds}; change the bounds of {where} instead")}
+    by = By.KEDA if scaler.kept == "ScaledObject" else By.HPA
+    owner = Owner(by, name, f"{bounds}; change the bounds of {'its ' + scaler.kept if scaler.kept else 'it'} instead")
+    return {**known.owners, DESIRED: owner, **({MINIMUM: owner} if scaler.kept else {})}
 
 
 def _autoscaler(scaler: Scaler | None) -> Autoscaler | None:

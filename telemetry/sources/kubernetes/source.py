@@ -70,12 +70,10 @@ class KubernetesSource:
             Reflector(resource, api, self._cluster.took(kept), timing) for kept, resource in resources(namespaces)
         ]
         self._threads = [
-            threading.Thread(
-                target=each.run, args=(self._stop.is_set,), name=f"watch {each.resource.name}", daemon=True
-            )
+            threading.Thread(target=each.run, args=(self._stop.is_set,), name=each.resource.name, daemon=True)
             for each in self.reflectors
         ]
-        self._threads.append(threading.Thread(target=self._beat, name="watch the server", daemon=True))
+        self._threads.append(threading.Thread(target=self._beat, name="heartbeat", daemon=True))
         self._beat_at, self._beat_why = -inf, "it was not asked yet"
         self._look = _Look({}, {}, {}, {}, {})
         self._table = Table()
@@ -180,9 +178,7 @@ class KubernetesSource:
         kinds = {self._look.by_uid[uid].kind.lower() + "s.apps" for uid in old if uid in self._look.by_uid}
         for each in self.reflectors:
             if each.resource.name in kinds | {"pods", "replicasets.apps"}:
-                each.relist(
-                    f"{each.resource.name}: an event was missed: other pods are ready than their controller says"
-                )
+                each.relist(f"{each.resource.name}: an event was missed: other pods are ready than is said of them")
 
     def _beat(self) -> None:
         """Ask now and then whether the server answers, and end watches that it should have ended."""

@@ -26,7 +26,7 @@ class Restarts:
         self._lately: deque[tuple[float, int]] = deque()
 
     def look(self, pods: Iterable[Seen], now: float) -> None:
-        """Count what is new. Of a pod that is seen for the first time, what it had in its first hour is of this hour."""
+        """Count what is new; of a pod seen for the first time, its first hour's are of this hour."""
         before, self._by_pod = self._by_pod, {}
         for pod in pods:
             self._by_pod[pod.uid] = pod.restarts

@@ -7,7 +7,8 @@ from math import inf
 import msgspec
 
 from telemetry.inventory import Owner
-from telemetry.sources.kubernetes.objects import Condition, ReplicaSet, Workload
+from telemetry.sources.kubernetes.marks import bounds, opted_out
+from telemetry.sources.kubernetes.objects import Annotations, Condition, Container, ReplicaSet, Workload
 from telemetry.sources.kubernetes.ownership import changed_at, owners, writers
 from telemetry.sources.kubernetes.pods import epoch
 from telemetry.sources.kubernetes.protection import protected_by_itself
@@ -43,7 +44,8 @@ class Known(msgspec.Struct, frozen=True, gc=False):
         pod_labels: of its template.
         restarted: our annotation on its template.
         memory_limits, cpu_limits: by container, where it has one: bytes, cores.
-        protected: why it must not be touched, by what stands on itself.
+        bounds: fewest and most instances that its people allow.
+        opted_out, protected: why it must not be touched, as its people say, and as the cluster needs it.
         revision: as people name it.
     """
 
@@ -66,6 +68,8 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     changed_at: float
     owners: Mapping[str, Owner]
     writers: Mapping[str, str]
+    bounds: tuple[int, int]
+    opted_out: str
     protected: str
 
 
@@ -115,12 +119,14 @@ def _known(kind: str, workload: Workload) -> Known:
         changed_at=changed_at(meta),
         owners=owners(workload),
         writers=writers(meta),
+        bounds=bounds(meta.annotations),
+        opted_out=opted_out(meta.annotations, Annotations()),
         protected=protected_by_itself(workload),
     )
 
 
-def _limits(containers: tuple[object, ...], resource: str) -> dict[str, float]:
-    found = {c.name: quantity(c.resources.limits.get(resource, "")) for c in containers}  # type: ignore[attr-defined]
+def _limits(containers: tuple[Container, ...], resource: str) -> dict[str, float]:
+    found = {c.name: quantity(c.resources.limits.get(resource, "")) for c in containers}
     return {name: value for name, value in found.items() if value}
 
 
@@ -155,7 +161,8 @@ def _of_deployment(workload: Workload, *, unseen: bool) -> Rollout:
 
 
 _UNITS = {
-    "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+    **dict(zip("num", (1e-9, 1e-6, 1e-3), strict=True)),
+    **{letter: 1000.0**power for power, letter in enumerate("kMGTPE", start=1)},
     **{f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", start=1)},
 }
 
