@@ -1,7 +1,8 @@
 """Whose a field is, by what the API server remembers of its writers. A mark that only says "managed" decides nothing.
 
-The server remembers who wrote a field last (managedFields), not who will write it again. Who declares it does: an entry
-of server-side apply, or the manifest that a client-side apply left in an annotation.
+The server remembers who wrote a field last (managedFields), not who will write it again. Who declares it does. After
+a server-side apply our value would even make the next apply fail with a conflict, a person's as well. A client-side
+apply leaves its manifest in an annotation: a program's comes again by itself, a person's `kubectl apply` does not.
 """
 
 from collections.abc import Iterator
@@ -35,8 +36,8 @@ def owners(workload: Workload) -> dict[str, Owner]:
     for entry in meta.managed_fields:
         if entry.operation == "Apply" and entry.manager != MANAGER and _says_replicas(entry):
             return {DESIRED: Owner(By.GITOPS, f"{entry.manager} applies it", _ADVICE)}
-    if meta.annotations.applied is not None and _declares_replicas(meta.annotations.applied):
-        said = next((e.manager for e in _others(meta) if _says_replicas(e)), "kubectl apply")
+    said = next((e.manager for e in _others(meta) if _says_replicas(e)), "")
+    if said and not said.startswith("kubectl") and _declares_replicas(meta.annotations.applied or "{}"):
         return {DESIRED: Owner(By.GITOPS, f"{said} applies it", _ADVICE)}
     return {}
 

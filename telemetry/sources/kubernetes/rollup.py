@@ -151,9 +151,8 @@ def _troubles(known: Known, pods: Sequence[Seen], scaler: Scaler | None, now: fl
         words.append(f"its rollout is {_rollout(known, now)}")
     if scaler is not None and scaler.limited:
         name = f"HorizontalPodAutoscaler {scaler.namespace}/{scaler.name}"
-        words.append(
-            f"{name} wants more than its maximum of {scaler.maximum} (it is bound to {scaler.minimum} or more)"
-        )
+        bounds = f"its bounds are {scaler.minimum} to {scaler.maximum}"
+        words.append(f"{name} wants more than its maximum: {bounds}; raise maxReplicas if there is room for more")
     return tuple(words)
 
 
