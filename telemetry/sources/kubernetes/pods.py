@@ -9,7 +9,7 @@ import msgspec
 from telemetry.sources.kubernetes.objects import ContainerStatus, Pod, Terminated
 
 STARTING = 120.0
-"""Seconds that a container may take to become ready before it counts as sick; one with a startup probe takes its own."""
+"""Seconds that a container may take to become ready before it counts as sick; a startup probe takes its own time."""
 CALM = 300.0
 """Seconds that a container which crashed again and again must run before it no longer counts as in a crash loop."""
 CRASHES = 3
