@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,12 @@ class ObjectsResult:
 
     policies: Mapping[Name, Policy]
     problems: Mapping[Name, tuple[Problem, ...]] = field(default_factory=dict)
+
+
+def called(name: Name) -> str:
+    """The name of the policy that an object is: `namespace/name`, or `name`."""
+    _, namespace, own = name
+    return f"{namespace}/{own}" if namespace else own
 
 
 def name_of(made: Mapping[str, Any]) -> Name:
@@ -66,15 +72,17 @@ def compile_object(made: Mapping[str, Any], signals: Definitions | None = None) 
 
 
 def load_objects(
-    objects: Iterable[Mapping[str, Any]], signals: Definitions | None = None, taken: Mapping[str, Policy] | None = None
+    objects: Iterable[Mapping[str, Any]],
+    taken: Mapping[str, Policy] | None = None,
+    compiled: Callable[[Mapping[str, Any]], Policy] = compile_object,
 ) -> ObjectsResult:
     """Every policy among these objects. One that is wrong does no harm to the others.
 
     Args:
         objects: of the two kinds, in the order of their precedence: if all of them together cost too much, the last
             ones are refused.
-        signals: that they may read; those of the build if not given.
         taken: policies from files, by name: they come first, and keep their name.
+        compiled: compiles one, or remembers it; raises `DocumentError`.
     """
     files = dict(taken or {})
     policies: dict[Name, Policy] = {}
@@ -82,7 +90,7 @@ def load_objects(
     for made in objects:
         name = name_of(made)
         try:
-            policies[name] = policy = compile_object(made, signals)
+            policies[name] = policy = compiled(made)
         except DocumentError as error:
             problems[name] = error.problems
         else:
@@ -112,5 +120,4 @@ def _too_costly(files: list[Policy], policies: Mapping[Name, Policy]) -> list[Na
 
 def _label(name: Name) -> str:
     """How messages call an object: `RemediationPolicy shop/slow`."""
-    kind, namespace, own = name
-    return f"{kind} {shown(f'{namespace}/{own}' if namespace else own)[1:-1]}"
+    return f"{name[0]} {shown(called(name))[1:-1]}"

@@ -7,17 +7,15 @@ only in the namespaces in which the chart enables it.
 from actions.action import Permission
 from actions.registry import ACTIONS
 from controller.cluster.crds import GROUP
+from telemetry.sources.kubernetes.resources import RULES
 
 _WATCH = ("get", "list", "watch")
+_IN_NO_NAMESPACE = ("namespaces", "validatingwebhookconfigurations", "mutatingwebhookconfigurations")
+
+_FOLLOWED = tuple(Permission(group, plural, _WATCH) for group, plural in RULES)
 
 READS = (
-    Permission("", "pods", _WATCH),
-    Permission("apps", "daemonsets", _WATCH),
-    Permission("apps", "deployments", _WATCH),
-    Permission("apps", "replicasets", _WATCH),
-    Permission("apps", "statefulsets", _WATCH),
-    Permission("autoscaling", "horizontalpodautoscalers", _WATCH),
-    Permission("policy", "poddisruptionbudgets", _WATCH),
+    *(rule for rule in _FOLLOWED if rule.resource not in _IN_NO_NAMESPACE),
     Permission(GROUP, "episodes", _WATCH),
     Permission(GROUP, "remediationpolicies", _WATCH),
 )
@@ -27,16 +25,16 @@ WRITES = (
     Permission(GROUP, "episodes", ("create", "delete")),
     Permission(GROUP, "episodes/status", ("patch",)),
     Permission(GROUP, "remediationpolicies/status", ("patch",)),
-    Permission("events.k8s.io", "events", ("create", "patch")),
+    Permission("events.k8s.io", "events", ("create",)),
 )
 """What is written there whatever is enabled: only what says something, nothing that changes a target."""
 
 CLUSTER = (
-    Permission("", "namespaces", _WATCH),
+    *(rule for rule in _FOLLOWED if rule.resource in _IN_NO_NAMESPACE),
     Permission(GROUP, "clusterremediationpolicies", _WATCH),
     Permission(GROUP, "clusterremediationpolicies/status", ("patch",)),
 )
-"""What is in no namespace: labels and annotations of namespaces, and the policies that see every one."""
+"""What is in no namespace: namespaces, who must answer before pods can start, and policies that see every namespace."""
 
 PARTS = {"namespace": READS + WRITES, "cluster": CLUSTER}
 """The rules of a default install by where they hold."""
