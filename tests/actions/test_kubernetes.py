@@ -167,7 +167,8 @@ def test_what_an_autoscaler_owns_is_not_written_beside_it(rig, scaled):
 def test_an_autoscaler_s_minimum_is_raised_within_its_bounds_and_put_back(rig, scaled):
     up = Change(rig.target, MINIMUM, 2, 4)
     assert rig.platform.holds(up) is FAIL
-    assert rig.platform.apply(Change(rig.target, MINIMUM, 2, 5), "i1") is FAIL  # over its maximum
+    assert rig.platform.apply(Change(rig.target, MINIMUM, 2, 5), "over-maximum") is FAIL
+    assert rig.cluster.audit(id=f"{rig.namespace}-over-maximum") == []  # not even asked for
     assert rig.platform.apply(Change(rig.target, MINIMUM, 3, 4), "i1") is FAIL  # not what it says
     assert rig.platform.apply(Change(rig.target, MINIMUM, 2, 0), "i1") is FAIL
     assert rig.platform.apply(up, "i1") is PASS
