@@ -146,14 +146,18 @@ class Followed:
 
 
 class PolicyObjects(Followed):
-    """Both policy kinds. An object is compiled by the thread that it arrives in, so that no tick waits for it."""
+    """Both policy kinds. An object is compiled by the thread that it arrives in, so that no tick waits for it.
+
+    Attributes:
+        result: what they said when they were last looked at; None before they are known.
+    """
 
     def __init__(self, api: Api, namespaces: Sequence[str] = ()) -> None:
         """Follow those of every namespace, or of these only; those of the whole cluster always."""
         self._compiled: dict[str, tuple[int, Definitions, Policy | DocumentError]] = {}
         self._signals = builtin()
         self._seen: object = None
-        self._result: ObjectsResult | None = None
+        self.result: ObjectsResult | None = None
         spaces = [resource("RemediationPolicy", name) for name in namespaces or [""]]
         super().__init__(api, [*spaces, resource("ClusterRemediationPolicy")])
 
@@ -164,19 +168,19 @@ class PolicyObjects(Followed):
 
     def look(self, signals: Definitions, taken: Mapping[str, Policy]) -> ObjectsResult | None:
         """What they say now, beside policies from files; None before they are known."""
-        if self._result is None and not self.known:
+        if self.result is None and not self.known:
             return None
         self._signals = signals
         there = self.all()
         seen = (signals, tuple((one.uid, one.generation) for one in there), tuple(p.hash for p in taken.values()))
         if seen != self._seen:
             by_uid = {one.made["metadata"]["uid"]: one for one in there}
-            self._result = load_objects(
+            self.result = load_objects(
                 (one.made for one in there), taken, lambda made: self._compile(by_uid[made["metadata"]["uid"]])
             )
             self._compiled = {uid: known for uid, known in self._compiled.items() if uid in by_uid}
             self._seen = seen
-        return self._result
+        return self.result
 
     def _compile(self, one: Kept) -> Policy:
         """Compile it, or remember.
