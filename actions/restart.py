@@ -11,6 +11,8 @@ from telemetry.target import Target
 
 NEWER = "newer"
 NEWER_AT_ONCE = "newer!"
+ROLLOUT = "rollout"
+"""The field that makes all instances anew at the workload's own pace, where the platform has such a thing."""
 
 
 class How(StrEnum):
@@ -50,7 +52,7 @@ class Restart:
     name: ClassVar[str] = "Restart"
     params: ClassVar[type[Params]] = RestartParams
     undo: ClassVar[Undo] = Undo.TRANSIENT
-    writes: ClassVar[frozenset[str]] = frozenset({path("*")})
+    writes: ClassVar[frozenset[str]] = frozenset({path("*"), ROLLOUT})
     permissions: ClassVar[tuple[Permission, ...]] = (
         Permission("", "pods", ("delete",)),  # forceful
         Permission("", "pods/eviction", ("create",)),  # graceful, respecting disruption budgets
@@ -60,19 +62,22 @@ class Restart:
     )
 
     def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:  # noqa: ARG002  the protocol's signature: a restart leaves nothing to hold
-        """One change per running instance of the choice."""
+        """One change per running instance of the choice, or one rollout of all where there is such a thing."""
         every = params.instances is Instances.ALL
         running = [i for i in facts.instances if i.incarnation]
         chosen = [i for i in running if every or i.ready is False]
         if not chosen:
             detail = "no instance runs" if every else "no running instance fails its probe"
             return Refusal(Reason.NOTHING_TO_DO, detail)
+        ready = sum(i.ready is True for i in chosen)
+        if every and params.how is How.GRACEFUL and ROLLOUT in facts.fields:
+            anew = Change(target, ROLLOUT, facts.fields[ROLLOUT], NEWER)
+            return Plan(changes=(anew,), disrupts=min(ready, 1), undo=self.undo)
         missing = [i.slot for i in chosen if path(i.slot) not in facts.fields]
         if missing:
             return Refusal(Reason.NO_MECHANISM, f"slot {missing[0]} of {target.ref} cannot be restarted by itself")
         forceful = params.how is How.FORCEFUL
         after = NEWER_AT_ONCE if forceful else NEWER
-        ready = sum(i.ready is True for i in chosen)
         return Plan(
             changes=tuple(Change(target, path(i.slot), i.incarnation, after) for i in chosen),
             # the platform rolls graceful restarts of ready instances one at a time

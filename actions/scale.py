@@ -1,4 +1,4 @@
-"""Scale: more or fewer instances, lifted again after a hold."""
+"""Scale: more or fewer instances, lifted again after a hold; an autoscaler is told, not fought."""
 
 import math
 import re
@@ -14,6 +14,8 @@ from telemetry.inventory import Facts
 from telemetry.target import Target
 
 PATH = "desired"
+MINIMUM = "autoscaler/minimum"
+"""The field in the place of `desired` where an autoscaler owns the number: it would take a foreign value back."""
 HOLD = 1800.0  # seconds that an unasked-for hold of extra instances lasts: an override always expires
 
 _STEP = re.compile(r"[+-][1-9][0-9]{0,5}%?")
@@ -71,7 +73,7 @@ class Scale:
     name: ClassVar[str] = "Scale"
     params: ClassVar[type[Params]] = ScaleParams
     undo: ClassVar[Undo] = Undo.REVERSIBLE
-    writes: ClassVar[frozenset[str]] = frozenset({PATH})
+    writes: ClassVar[frozenset[str]] = frozenset({PATH, MINIMUM})
     permissions: ClassVar[tuple[Permission, ...]] = (
         Permission("apps", "deployments/scale", ("get", "patch")),
         Permission("apps", "statefulsets/scale", ("get", "patch")),
@@ -79,20 +81,24 @@ class Scale:
     )
 
     def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
-        """One change of `desired`; its release leads back in stages, each expecting our own value."""
-        if PATH not in facts.fields:
+        """One change of a number; its release leads back in stages, each expecting our own value."""
+        path = PATH if PATH in facts.fields else MINIMUM
+        now = facts.fields.get(path)
+        if not isinstance(now, int):
             return Refusal(Reason.NO_MECHANISM, f"{target.ref} has no number of instances that can be set")
-        now = facts.desired
         after = _wanted(params, facts)
         if isinstance(after, Refusal):
             return after
+        if path == MINIMUM and after <= max(now, facts.desired):
+            detail = f"{target.ref} is scaled by an autoscaler: its minimum, {now}, can only be raised over what runs"
+            return Refusal(Reason.NO_MECHANISM, detail)
         seconds = hold if hold is not None else (HOLD if after > now else 0.0)
         return Plan(
-            changes=(Change(target, PATH, now, after),),
-            disrupts=_removed_ready(facts, after),
+            changes=(Change(target, path, now, after),),
+            disrupts=_removed_ready(facts, after) if path == PATH else 0,
             undo=self.undo,
             hold=seconds,
-            release=_release(target, after, now, params.release_step) if seconds > 0 else (),
+            release=_release(Change(target, path, after, now), params.release_step) if seconds > 0 else (),
         )
 
 
@@ -129,8 +135,9 @@ def _delta(step: str, now: int) -> int:
     return sign * int(step[1:])
 
 
-def _release(target: Target, start: int, end: int, step: int | str | None) -> tuple[Change, ...]:
-    """The stages from `start` back to `end`."""
+def _release(back: Change, step: int | str | None) -> tuple[Change, ...]:
+    """The stages of a change back."""
+    start, end = int(back.before or 0), int(back.after or 0)
     distance = abs(start - end)
     size = distance
     if isinstance(step, str):
@@ -139,7 +146,7 @@ def _release(target: Target, start: int, end: int, step: int | str | None) -> tu
         size = min(step, distance)
     way = -size if start > end else size
     stops = [*range(start, end, way), end]
-    return tuple(Change(target, PATH, before, after) for before, after in pairwise(stops))
+    return tuple(Change(back.object, back.path, before, after) for before, after in pairwise(stops))
 
 
 def _removed_ready(facts: Facts, after: int) -> int:

@@ -53,3 +53,15 @@ def test_an_instance_that_cannot_be_restarted_by_itself_has_no_mechanism():
 def test_wrong_parameters_are_refused(document):
     with pytest.raises(ValidationError):
         RestartParams.model_validate(document)
+
+
+@pytest.mark.parametrize("before", [None, "2026-11-22T12:00:00+00:00 i4"])
+def test_all_at_their_own_pace_is_one_change_where_the_platform_rolls_out(before):
+    found = facts("++-")
+    found = dataclasses.replace(found, fields={**found.fields, "rollout": before})
+    graceful = RESTART.plan(TARGET, RestartParams.model_validate({"instances": "All"}), found, None)
+    assert [(c.path, c.before, c.after) for c in graceful.changes] == [("rollout", before, "newer")]
+    assert (graceful.disrupts, graceful.undo_changes()) == (1, ())
+    sick = RESTART.plan(TARGET, RestartParams(), found, None)
+    forceful = RESTART.plan(TARGET, RestartParams.model_validate({"instances": "All", "how": "Forceful"}), found, None)
+    assert (slots(sick), slots(forceful)) == (["2"], ["0", "1", "2"])

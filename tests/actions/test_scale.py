@@ -187,3 +187,32 @@ def test_every_plan_stays_in_bounds_keeps_its_direction_and_leads_back_exactly(
         assert chain in (sorted(set(chain)), sorted(set(chain), reverse=True))
         assert made.hold > 0
     assert [(c.before, c.after) for c in made.undo_changes()] == [(change.after, now)]
+
+
+def autoscaled(lowest, highest, desired):
+    """Facts of a workload whose number an autoscaler owns."""
+    made = facts("+" * desired, minimum=lowest, maximum=highest)
+    return dataclasses.replace(made, fields={"autoscaler/minimum": lowest})
+
+
+@pytest.mark.parametrize(
+    ("document", "after"), [({"by": "+50%"}, 6), ({"by": "+9"}, 8), ({"by": "+9", "max": 7}, 7), ({"to": 5}, 5)]
+)
+def test_an_autoscaler_s_minimum_is_raised_to_what_is_wanted_and_put_back(document, after):
+    made = plan(document, autoscaled(2, 8, 4))
+    assert [(c.path, c.before, c.after) for c in made.changes] == [("autoscaler/minimum", 2, after)]
+    assert stages(made.release) == [(after, 2)]
+    assert (made.undo, made.hold, made.disrupts) == (Undo.REVERSIBLE, HOLD, 0)
+
+
+@pytest.mark.parametrize("document", [{"by": "-1"}, {"to": 3}, {"to": 2}])
+def test_an_autoscaler_is_never_told_to_have_fewer(document):
+    refused = plan(document, autoscaled(2, 8, 4))
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.NO_MECHANISM
+    assert "minimum, 2" in refused.detail
+
+
+def test_an_autoscaler_at_its_maximum_has_reached_its_limit():
+    refused = plan({"by": "+1"}, autoscaled(2, 4, 4))
+    assert (refused.reason, refused.detail) == (Reason.AT_LIMIT, "4 instances are desired, 4 is the most allowed")

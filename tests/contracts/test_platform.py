@@ -11,7 +11,8 @@ from actions.platforms.local.platform import LocalPlatform
 from actions.platforms.memory import MemoryPlatform
 from telemetry.verdict import Verdict
 
-from ..services.local import Local, service  # noqa: TID252  importlib mode has no package named tests
+from ..controlplane.rig import KubernetesRig  # noqa: TID252  importlib mode has no package named tests
+from ..services.local import Local, service  # noqa: TID252
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
@@ -100,19 +101,38 @@ def local_rig():
     rig.close()
 
 
-@pytest.fixture(params=["memory", "dry_run", "local"])
-def rig(request):
-    if request.param == "local":
-        shared = request.getfixturevalue("local_rig")
+@pytest.fixture(scope="module")
+def deployment_rig(cluster):
+    with cluster.namespace("contract") as namespace:
+        yield KubernetesRig(cluster, namespace, "Deployment")
+
+
+@pytest.fixture(scope="module")
+def stateful_set_rig(cluster):
+    with cluster.namespace("contract") as namespace:
+        yield KubernetesRig(cluster, namespace, "StatefulSet")
+
+
+SHARED = ["local", "deployment", "stateful_set"]
+
+
+def the_rig(request):
+    if request.param in SHARED:
+        shared = request.getfixturevalue(f"{request.param}_rig")
         shared.settle()
         return shared
     return {"memory": MemoryRig, "dry_run": DryRig}[request.param]()
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "dry_run", *SHARED])
+def rig(request):
+    return the_rig(request)
+
+
+@pytest.fixture(params=["memory", *SHARED])
 def writing_rig(request):
     """A dry run asks the plan about bounds and owners: it can only read whether `before` holds."""
-    return request.getfixturevalue("local_rig") if request.param == "local" else MemoryRig()
+    return the_rig(request)
 
 
 def desired(rig, step=1):

@@ -1,1 +1,1 @@
-"""A Kubernetes cluster, acted on in forms that an older actor, a lost answer or another writer cannot turn into harm."""
+"""A Kubernetes cluster, acted on so that an older actor, a lost answer or another writer does no harm."""

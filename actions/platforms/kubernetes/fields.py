@@ -1,4 +1,4 @@
-"""The fields of a workload that actions change: for each, the write that fits what holds now, and the question after it.
+"""The fields of a workload that actions change: for each, the write that fits what holds now, and the question.
 
 Every write names the uid and the state that was read just before it, so that the API server refuses one that is late.
 """
@@ -15,7 +15,7 @@ from telemetry.sources.kubernetes.objects import RESTARTED, HorizontalPodAutosca
 from telemetry.verdict import Verdict
 
 AT_ONCE = 1
-"""Seconds of grace of a forceful restart: with 0 the name is free before the process has ended, and two of it may run."""
+"""Seconds of grace of a forceful restart: with 0 the name is free before the process has ended, and two may run."""
 
 
 class Field(Protocol):
@@ -50,7 +50,7 @@ class Desired:
 
 
 class Minimum:
-    """The fewest instances that the workload's autoscaler keeps: what it makes of the number itself it would take back."""
+    """The fewest instances that the workload's autoscaler keeps: a number set beside it, it would take back."""
 
     def prepare(self, change: Change, fresh: Fresh, mark: str) -> Write | None:  # noqa: ARG002  the protocol's signature
         """A merge patch of the autoscaler that names uid and resourceVersion."""
@@ -75,7 +75,7 @@ class Minimum:
 
 
 class Rollout:
-    """All instances anew, one after the other, as the workload's own strategy says: an annotation of ours on its pods."""
+    """All instances anew, at the pace of the workload's own strategy: an annotation of ours on its pods."""
 
     def prepare(self, change: Change, fresh: Fresh, mark: str) -> Write | None:
         """A JSON patch that tests uid and generation: resourceVersion moves with every status of a sick workload."""

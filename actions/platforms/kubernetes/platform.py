@@ -1,4 +1,4 @@
-"""The workloads of one cluster, as a Platform: each verb reads afresh, and each write is one request that can come late.
+"""The workloads of one cluster, as a Platform: each verb reads afresh, and no write does harm where it comes late.
 
 What an API server answers, and what it means for a write:
 
@@ -20,7 +20,7 @@ from actions.restart import ROLLOUT
 from actions.restart import path as incarnation_path
 from actions.scale import MINIMUM
 from actions.scale import PATH as DESIRED
-from telemetry.sources.kubernetes.client import Answer, Client, Refused
+from telemetry.sources.kubernetes.client import Answer, Client, Refused, Write
 from telemetry.sources.unix_rpc import NotDelivered
 from telemetry.verdict import Verdict
 
@@ -65,23 +65,26 @@ class KubernetesPlatform:
         if field is None:
             return Verdict.FAIL
         audit_id = self._trail + intent_id
-        at = datetime.fromtimestamp(int(self._now()), UTC).isoformat()
+        mark = f"{datetime.fromtimestamp(int(self._now()), UTC).isoformat()} {audit_id}"
         for _ in range(TRIES):
             try:
-                write = field.prepare(change, self._fresh, f"{at} {audit_id}")
+                write = field.prepare(change, self._fresh, mark)
             except (Refused, OSError):
                 return Verdict.FAIL  # nothing was sent but questions
-            if write is None:
-                return Verdict.FAIL
-            try:
-                answer = self._client.write(replace(write, dry_run=self._dry_run), audit_id)
-            except NotDelivered:
-                return Verdict.FAIL
-            except OSError:
-                return Verdict.UNKNOWN
-            if answer.status not in _STALE:
-                return _verdict(answer)
+            verdict = Verdict.FAIL if write is None else self._write(write, audit_id)
+            if verdict is not None:
+                return verdict
         return Verdict.FAIL
+
+    def _write(self, write: Write, audit_id: str) -> Verdict | None:
+        """What became of it; None: what was read is stale, and nothing was written."""
+        try:
+            answer = self._client.write(replace(write, dry_run=self._dry_run), audit_id)
+        except NotDelivered:
+            return Verdict.FAIL
+        except OSError:
+            return Verdict.UNKNOWN
+        return None if answer.status in _STALE else _verdict(answer)
 
     def holds(self, change: Change) -> Verdict:
         """Read afresh."""

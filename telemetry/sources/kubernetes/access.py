@@ -106,8 +106,9 @@ def by_kubeconfig(path: Path | None = None, context: str = "") -> Access:
     named = next((each for each in contexts if each["name"] == context), current)
 
     def authorization() -> str:
-        token: str = found.get_api_key_with_prefix("authorization") or ""  # asks the login plugin where it expired
-        return token or (found.get_basic_auth_token() if found.username else "") or ""
+        bearer = found.auth_settings().get("BearerToken")  # asks the login plugin where its token has expired
+        basic = found.get_basic_auth_token() if found.username else ""
+        return str(bearer["value"] or "") if bearer else basic or ""
 
     return Access(
         server=found.host,
