@@ -65,6 +65,11 @@ class Cluster:
             changed, self._changed = self._changed, set()
             return {uid: self._whole(uid) for uid in changed}
 
+    @property
+    def workloads(self) -> Mapping[str, Known]:
+        """By uid; to be read only."""
+        return self._workloads
+
     def touch(self, uids: Iterable[str]) -> None:
         """Tell of these again."""
         with self._lock:

@@ -49,3 +49,5 @@ RULES: tuple[tuple[str, str], ...] = tuple(
     (name.partition(".")[2], name.partition(".")[0]) for name in dict.fromkeys(r.name for _, r in resources())
 )
 """API group and plural of everything that is listed and watched."""
+USAGE = ("metrics.k8s.io", "pods")
+"""What is listed only, every few seconds, where the cluster has it."""

@@ -110,7 +110,7 @@ def _owners(known: Known, scaler: Scaler | None) -> Mapping[str, Owner]:
     if scaler is None:
         return known.owners
     name = f"HorizontalPodAutoscaler {scaler.namespace}/{scaler.name}"
-    bounds = f"its bounds are {scaler.minimum} to {scaler.maximum}, it wants {scaler.wants}"
+    bounds = f"its bounds are {scaler.minimum} to {scaler.maximum}"
     by = By.KEDA if scaler.kept == "ScaledObject" else By.HPA
     owner = Owner(by, name, f"{bounds}; change the bounds of {'its ' + scaler.kept if scaler.kept else 'it'} instead")
     return {**known.owners, DESIRED: owner, **({MINIMUM: owner} if scaler.kept else {})}
@@ -129,7 +129,8 @@ def _budget(bound: Bound) -> Budget:
 
 def _rollout(known: Known, now: float) -> str:
     rollout = known.rollout
-    far = f"{rollout.updated} of {rollout.desired} instances have revision {known.revision or 'the newest'}"
+    name = f"revision {known.revision}" if known.revision else "the newest revision"
+    far = f"{rollout.updated} of {rollout.desired} instances have {name}, {known.said_ready} are ready"
     if now >= rollout.stuck_at:
         return f"stuck: {far}"
     return far if rollout.progressing else ""

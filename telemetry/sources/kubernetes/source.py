@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -16,6 +16,7 @@ from telemetry.sources.kubernetes.reflector import Api, Reflector, Timing
 from telemetry.sources.kubernetes.resources import resources
 from telemetry.sources.kubernetes.rollup import PLATFORM, Rolled, roll_up
 from telemetry.sources.kubernetes.table import Restarts, Table
+from telemetry.sources.kubernetes.usage import Meter, columns
 from telemetry.target import Target
 
 BEAT = 5.0
@@ -80,6 +81,11 @@ class KubernetesSource:
         self._facts: Mapping[Target, Facts] = {}
         self._stamped, self._complete = -inf, False
         self._odd_next, self._odd_wait = -inf, ODD_WAIT
+        self._meter = Meter(api, namespaces, clock)
+        self._use: tuple[object, Block] | None = None
+        self._threads.append(
+            threading.Thread(target=self._meter.run, args=(self._stop.is_set, timing.wait), name="usage", daemon=True)
+        )
 
     def start(self) -> None:
         """Begin to follow."""
@@ -111,8 +117,25 @@ class KubernetesSource:
         if changed or seen_at - self._stamped > STAMP:
             self._facts = {target: replace(one.facts, seen_at=seen_at) for target, one in self._look.rolled.items()}
             self._stamped = seen_at
-        block = Block(self._table.targets, self._table.columns(now), seen_at)
-        return Reading(now, PLATFORM, self._facts, block=block)
+        blocks = [Block(self._table.targets, self._table.columns(now), seen_at), *self._used(now, clock)]
+        return Reading(now, PLATFORM, self._facts, blocks=blocks)
+
+    def wait(self, seconds: float) -> str:
+        """Wait until the whole cluster was listed, so long at most; then why it was not, empty if it was."""
+        end = self._clock() + seconds
+        while (why := self._standing(self._clock())[1]) and self._clock() < end:
+            self._stop.wait(0.02)
+        return why
+
+    def _used(self, now: float, clock: float) -> Iterator[Block]:
+        """What pods use, worked out again only where something is new."""
+        targets, latest = self._table.targets, self._meter.latest
+        if latest is None:
+            return
+        if self._use is None or self._use[0] is not latest or self._use[1].targets is not targets:
+            found = columns(targets, self._facts, self._cluster.workloads, latest[1])
+            self._use = (latest, Block(targets, found, now - (clock - latest[0])))
+        yield self._use[1]
 
     def _standing(self, clock: float) -> tuple[float, str]:
         """Seconds since when all of it was surely current, and why nobody can tell any more; empty if somebody can."""

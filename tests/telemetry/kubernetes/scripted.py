@@ -10,7 +10,7 @@ from telemetry.sources.kubernetes.pods import seen
 from telemetry.sources.kubernetes.reflector import Reflector, Resource, Timing
 
 
-class Said(Exception):
+class SaidError(Exception):
     """The server said no."""
 
     def __init__(self, status, message=""):
@@ -18,7 +18,7 @@ class Said(Exception):
         self.status = status
 
 
-class Script(Exception):
+class ScriptError(Exception):
     """Nothing is left to answer."""
 
 
@@ -69,7 +69,7 @@ class Server:
     def _next(self, verb, path, query):
         self.asked.append((verb, dict(query or {})))
         if not self.answers:
-            raise Script
+            raise ScriptError
         answer = self.answers.popleft()
         if isinstance(answer, Exception):
             raise answer
@@ -79,7 +79,7 @@ class Server:
         self.waits.append(seconds)
         self.now += seconds
         if not self.answers:
-            raise Script
+            raise ScriptError
 
 
 PODS = Resource("pods", "/api/v1/pods", Pod, seen)
@@ -103,7 +103,7 @@ class Rig:
 
     def run(self):
         """Until the script is over."""
-        with suppress(Script):
+        with suppress(ScriptError):
             self.reflector.run(lambda: not self.server.answers)
         return self
 

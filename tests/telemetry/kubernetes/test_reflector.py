@@ -5,7 +5,7 @@ import pytest
 from telemetry.sources.kubernetes.reflector import PAST, SLACK, WATCH
 
 from .samples import bookmark, crashing, event, page, pod
-from .scripted import Rig, Said
+from .scripted import Rig, SaidError
 
 A, B = pod("web-1-a", rv="101"), pod("web-1-b", rv="102")
 QUIET = [bookmark("300")]
@@ -41,7 +41,7 @@ def test_a_watch_that_the_server_ends_goes_on_from_its_bookmark_without_a_list()
     assert rig.server.waits == []
 
 
-@pytest.mark.parametrize("gone", [Said(410, "Gone"), [error(410)]], ids=["on open", "in the stream"])
+@pytest.mark.parametrize("gone", [SaidError(410, "Gone"), [error(410)]], ids=["on open", "in the stream"])
 def test_a_version_that_is_too_old_is_listed_again(gone):
     rig = Rig(page(A, B), gone, page(B, rv="900"), QUIET).run()
     assert rig.names == ["web-1-b"]
@@ -50,7 +50,7 @@ def test_a_version_that_is_too_old_is_listed_again(gone):
 
 
 def test_a_page_that_has_expired_begins_the_list_anew():
-    rig = Rig(page(A, token="more"), Said(410, "Expired"), page(A, token="again"), page(B), QUIET).run()
+    rig = Rig(page(A, token="more"), SaidError(410, "Expired"), page(A, token="again"), page(B), QUIET).run()
     assert rig.names == ["web-1-a", "web-1-b"]
     assert rig.server.asked[2][1].get("continue") is None
 
@@ -130,7 +130,9 @@ def test_a_cluster_that_stays_in_the_past_was_restored_from_a_backup():
     assert rig.server.now >= PAST
 
 
-@pytest.mark.parametrize("why", [Said(500), Said(429, "slow down"), Said(503), ConnectionRefusedError("refused")])
+@pytest.mark.parametrize(
+    "why", [SaidError(500), SaidError(429, "slow down"), SaidError(503), ConnectionRefusedError("refused")]
+)
 def test_a_server_that_does_not_answer_is_asked_again(why):
     rig = Rig(why, why, page(A), QUIET).run()
     assert rig.names == ["web-1-a"]
@@ -138,7 +140,7 @@ def test_a_server_that_does_not_answer_is_asked_again(why):
 
 
 def test_what_is_forbidden_says_which_verbs_it_takes():
-    rig = Rig(Said(403, "no")).run()
+    rig = Rig(SaidError(403, "no")).run()
     assert rig.standing.why == "forbidden: needs the verbs list and watch on pods"
     assert rig.standing.forbidden
 

@@ -1,8 +1,6 @@
 """A source that watches a real cluster, and what a processor makes of its readings."""
 
 import contextlib
-import math
-import os
 import time
 
 from telemetry.processor import Processor
@@ -25,7 +23,7 @@ class Watched:
         self.source, self.processor, self.reading = source, Processor(), None
 
     def look(self):
-        now = time.time()
+        now = time.time()  # noqa: TID251  as the loop has it
         self.reading = self.source.read(now)
         self.processor.ingest(self.reading)
         return self.processor.snapshot(now)
@@ -58,7 +56,9 @@ class Watched:
         while not (found := condition()):
             if time.monotonic() > deadline:
                 standing = {r.resource.name: r.standing for r in self.source.reflectors}
-                raise AssertionError(f"{what}: not within {within:g} s; {self.reading and self.reading.error}; {standing}")
+                raise AssertionError(
+                    f"{what}: not within {within:g} s; {self.reading and self.reading.error}; {standing}"
+                )
             time.sleep(0.05)
         return found
 
