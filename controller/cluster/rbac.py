@@ -7,7 +7,7 @@ only in the namespaces in which the chart enables it.
 from actions.action import Permission
 from actions.registry import ACTIONS
 from controller.cluster.crds import GROUP
-from telemetry.sources.kubernetes.resources import RULES
+from telemetry.sources.kubernetes.resources import RULES, USAGE
 
 _WATCH = ("get", "list", "watch")
 _IN_NO_NAMESPACE = ("namespaces", "validatingwebhookconfigurations", "mutatingwebhookconfigurations")
@@ -16,6 +16,7 @@ _FOLLOWED = tuple(Permission(group, plural, _WATCH) for group, plural in RULES)
 
 READS = (
     *(rule for rule in _FOLLOWED if rule.resource not in _IN_NO_NAMESPACE),
+    Permission(*USAGE, ("get", "list")),
     Permission(GROUP, "episodes", _WATCH),
     Permission(GROUP, "remediationpolicies", _WATCH),
 )
