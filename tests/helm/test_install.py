@@ -1,7 +1,6 @@
 """The chart on a real control plane, by a real Helm: its kinds, its rules, its access, its going."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,57 +12,15 @@ from controller.cluster.crds import PLURALS
 from controller.cluster.rbac import CLUSTER, READS, WRITES
 from telemetry.documents import DocumentError, parse
 from tests.controller.test_crds import BAD, POLICIES, examples, refusals
-from tests.controlplane.build import folder, missing
-from tests.controlplane.cluster import MERGE, Cluster, ClusterError, running
-from tests.controlplane.workloads import workload
-from tests.needs import need
+from tests.controlplane.cluster import MERGE, Cluster, ClusterError
 
 from .charts import CHART, NAMESPACE
+from .installed import API, install, token
 
-API = "/apis/gyrostat.dev/v1alpha1"
-DISK = {
-    "apiVersion": "v1",
-    "kind": "PersistentVolume",
-    "metadata": {"name": "disk"},
-    "spec": {
-        "capacity": {"storage": "2Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "hostPath": {"path": "/tmp/unused"},
-        "storageClassName": "",
-    },
-}
 DEFAULTS = {"authorization.k8s.io", "authentication.k8s.io"}
 """What everybody may ask about themselves."""
 
 Granted = set[tuple[str, str, str]]
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of its own, for kinds belong to the whole of it; its namespace lets in restricted pods only."""
-    why = missing()
-    need(not why, why)
-    with running(folder(), tmp_path_factory.mktemp("install")) as cluster:
-        for name in ("shop", "blog"):
-            cluster.kubectl("create", "namespace", name)
-            cluster.apply(workload(name, "checkout"))
-        restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-        made = {"metadata": {"name": NAMESPACE, "labels": restricted}}
-        cluster.do("POST", "/api/v1/namespaces", made)
-        cluster.apply(DISK)
-        install(cluster, "install", "mayAct.shop={Restart,Scale}")
-        yield cluster
-
-
-def install(cluster: Cluster, verb: str, *values: str) -> str:
-    sets = [word for value in values for word in ("--set", value)]
-    return cluster.helm(verb, "gyrostat", str(CHART), "-n", NAMESPACE, "--wait", "--timeout", "60s", *sets)
-
-
-def token(cluster: Cluster) -> str:
-    """That of the controller's own pod, as the kubelet would project it."""
-    (pod,) = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name=gyrostat")["items"]
-    return cluster.bound_token(NAMESPACE, "gyrostat", pod["metadata"]["name"])
 
 
 def may(cluster: Cluster, namespace: str) -> Granted:
