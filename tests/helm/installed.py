@@ -29,7 +29,7 @@ _DISK = {
 
 def install(cluster: Cluster, verb: str, *values: str) -> str:
     sets = [word for value in values for word in ("--set", value)]
-    return cluster.helm(verb, "gyrostat", str(CHART), "-n", NAMESPACE, "--wait", "--timeout", "60s", *sets)
+    return cluster.helm(verb, "gyrostat", str(CHART), "-n", NAMESPACE, "--wait", "--timeout", "110s", *sets)
 
 
 @contextlib.contextmanager

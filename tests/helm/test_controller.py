@@ -11,12 +11,12 @@ from tests.controlplane.cluster import Cluster
 from tests.controlplane.workloads import workload
 
 from .charts import NAMESPACE
-from .installed import API, controller, install
+from .installed import API, controller
 
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
 POLICIES = f"{API}/namespaces/shop/remediationpolicies"
 EPISODES = f"{API}/namespaces/shop/episodes"
-WITHIN = 90.0
+WITHIN = 180.0
 
 
 def policy(name: str, **spec: Any) -> dict[str, Any]:
@@ -60,7 +60,6 @@ def events(cluster: Cluster, target: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def running(own: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    install(own, "upgrade", "mayAct.shop={Restart,Scale}")
     with controller(own, tmp_path_factory.mktemp("controller")):
         yield own
 
@@ -84,7 +83,7 @@ def test_an_object_that_the_schema_lets_through_is_refused_by_field_and_mended(r
     running.apply(policy("typo", when="instances.sik > 0"))
     state, message, generation = until(lambda: (found := ready(running, "typo"))[0] == "False" and found, "refused")
     assert "spec.when:1:1: unknown column `instances.sik`" in message
-    assert "did you mean `instances.sick`?" in message
+    assert "did you mean `instances.sick`" in message
     assert "stays in force" not in message
     assert (state, generation) == ("False", 1)
     running.apply(policy("typo"))
@@ -108,7 +107,6 @@ def test_what_is_wrong_is_seen_under_observe_and_counted_and_nothing_is_done(run
     )
     running.apply(policy("watch", targets={"names": ["loud"]}))
     until(lambda: ready(running, "watch")[0] == "True", "in force")
-    time.sleep(10)  # what was just rolled out is not judged at once
     (first, *_) = running.get("/api/v1/namespaces/shop/pods?labelSelector=app%3Dloud")["items"]
     running.kubectl("set", "image", f"pod/{first['metadata']['name']}", "app=registry.test/loud:crash", "-n", "shop")
     until(lambda: episodes(running, "watch"), "an Episode")
@@ -130,7 +128,6 @@ def test_under_enforce_a_sick_pod_is_evicted_and_that_it_helped_is_said(running:
     how = {"mode": "Enforce", "minConfidencePercent": 10, "verify": {"initialDelay": "1s", "within": "1m"}}
     running.apply(policy("heal", targets={"names": ["cart"]}, **how))
     until(lambda: ready(running, "heal")[0] == "True", "in force")
-    time.sleep(10)
     (first, *_) = running.get("/api/v1/namespaces/shop/pods?labelSelector=app%3Dcart")["items"]
     sick = first["metadata"]["name"]
     running.kubectl("set", "image", f"pod/{sick}", "app=registry.test/cart:crash", "-n", "shop")
@@ -158,7 +155,6 @@ def test_nothing_else_was_ever_written_by_the_account(running: Cluster):
 
 def test_a_right_that_is_missing_is_said_and_stops_nothing_else(own: Cluster, tmp_path: Path):
     role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/gyrostat"
-    install(own, "upgrade", "mayAct.shop={Restart,Scale}")
     rules = own.get(role)["rules"]
     fewer = [rule for rule in rules if "remediationpolicies/status" not in rule["resources"]]
     assert len(fewer) == len(rules) - 1

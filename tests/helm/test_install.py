@@ -205,14 +205,14 @@ def test_real_helm_lints_and_tests_it(own: Cluster, tmp_path: Path):
     values = tmp_path / "values.yaml"
     values.write_text(json.dumps({"mayAct": {"shop": ["Scale"]}, "metrics": {"dashboard": {"enabled": True}}}))
     assert "1 chart(s) linted, 0 chart(s) failed" in own.helm("lint", "--strict", str(CHART), "-f", str(values))
-    assert "Phase:          Succeeded" in own.helm("test", "gyrostat", "-n", NAMESPACE, "--timeout", "60s")
+    assert "Phase:          Succeeded" in own.helm("test", "gyrostat", "-n", NAMESPACE, "--timeout", "110s")
 
 
 def test_z_what_is_uninstalled_leaves_policies_and_trail_and_can_come_back(own: Cluster):
     spec = {"targets": {"names": ["a"]}, "when": "probe.ok", "action": {"type": "Restart"}}
     made = {"apiVersion": "gyrostat.dev/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": "stays"}}
     own.do("POST", f"{API}/namespaces/shop/remediationpolicies", {**made, "spec": spec})
-    own.helm("uninstall", "gyrostat", "-n", NAMESPACE, "--wait", "--timeout", "60s")
+    own.helm("uninstall", "gyrostat", "-n", NAMESPACE, "--wait", "--timeout", "110s")
     assert own.get(f"{API}/namespaces/shop/remediationpolicies/stays")["spec"]["when"] == "probe.ok"
     claim = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims/gyrostat"
     assert own.get(claim)["status"]["phase"] == "Bound"

@@ -1,0 +1,113 @@
+"""`auto doctor` on one machine: what is not in place is found and named, and looking changes nothing."""
+
+import json
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.chain import Entry
+from audit.stores import mounts
+from audit.stores.sqlite import SqliteStore
+from controller import doctor
+from controller.cli.entry import run
+from controller.core.records import Led, encode
+from controller.doctor import State, examine
+from controller.settings import load
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("GYROSTAT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def found(**flags: Any) -> dict[str, list[tuple[State, str, str]]]:
+    answers: dict[str, list[tuple[State, str, str]]] = {}
+    for finding in examine(load(flags), NOW):
+        answers.setdefault(finding.about, []).append((finding.state, finding.detail, finding.hint))
+    return answers
+
+
+def trail(state: Path, at: float) -> None:
+    with closing(SqliteStore.open(state / "trail.db")) as store:
+        epoch = store.lead("me")
+        store.append([Entry(at, "controller", "Led", "", encode(Led(at, epoch, "me")))], epoch=epoch)
+
+
+def test_where_nothing_is_yet_nothing_is_wrong_and_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["doctor"]) == 0
+    assert "it is made at the first start" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert {state for answers in found().values() for state, *_ in answers} == {State.FINE, State.NOTE}
+
+
+def test_a_trail_that_is_there_is_read_and_left_alone(tmp_path: Path):
+    trail(tmp_path / "s", NOW - 60)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    answers = found(state="s")
+    assert answers["store"] == [(State.FINE, "1 records; `auto audit verify` checks them all", "")]
+    assert answers["clock"] == [(State.FINE, "not behind the last record", "")]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+
+
+def test_a_clock_that_is_behind_the_trail_is_found(tmp_path: Path):
+    trail(tmp_path / "s", NOW + 3600)
+    ((state, detail, hint),) = found(state="s")["clock"]
+    assert (state, detail) == (State.BAD, "the clock is 3600 s behind the last record")
+    assert "set the clock" in hint
+
+
+def test_a_trail_that_can_not_be_read_is_found_and_the_exit_code_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / ".gyrostat").mkdir(mode=0o700)
+    (tmp_path / ".gyrostat" / "trail.db").write_bytes(b"no database" * 1000)
+    assert run(["--json", "doctor"]) == 3
+    rows = json.loads(capsys.readouterr().out)["data"]["findings"]
+    (store,) = [row for row in rows if row["about"] == "store"]
+    assert store["state"] == "bad"
+    assert "the trail can not be read" in store["detail"]
+
+
+def test_a_network_file_system_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    table = tmp_path / "mounts"
+    table.write_text(f"server:/export {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(mounts, "MOUNTS", table)
+    ((state, detail, hint),) = found(state="s")["directory"]
+    assert state is State.BAD
+    assert "is on nfs4" in detail
+    assert "a disk of this machine" in hint
+
+
+def test_a_full_disk_and_a_folder_that_others_can_read_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "s").mkdir(mode=0o755)
+    monkeypatch.setattr(doctor, "LEAST_FREE", 1 << 60)
+    mode, free = found(state="s")["directory"]
+    assert mode == (State.NOTE, "s has mode 0755: others can look in", "chmod 700 s")
+    assert free[0] is State.BAD
+
+
+def test_a_policy_that_is_wrong_is_found_with_its_place(tmp_path: Path):
+    (tmp_path / "p.yaml").write_text("apiVersion: gyrostat.dev/v1alpha1\nkind: Remedy\n")
+    ((state, detail, _),) = found(policies="p.yaml")["policies"]
+    assert state is State.BAD
+    assert detail.startswith("p.yaml:2:7: kind: 'Remedy' is not allowed")
+    ((state, detail, _),) = found(policies="library")["policies"]
+    assert state is State.FINE
+    assert "(modes: Observe)" in detail
+
+
+def test_a_cluster_to_which_there_is_no_way_is_said_in_one_line(tmp_path: Path):
+    ((state, detail, hint),) = found(kubernetes="nowhere.kubeconfig")["cluster"]
+    assert state is State.BAD
+    assert "nowhere.kubeconfig" in detail
+    assert "kubeconfig file" in hint
+    ((state, detail, _),) = found(kubernetes="in-cluster")["cluster"]
+    assert (state, "this is no pod" in detail) == (State.BAD, True)
