@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -49,15 +49,15 @@ class Finding:
         return asdict(self) | {"state": self.state.value}
 
 
-def examine(settings: Settings, now: float) -> Iterator[Finding]:
-    """Every question, in the order in which things depend on each other."""
+def examine(settings: Settings, now: Callable[[], float]) -> Iterator[Finding]:
+    """Every question, in the order in which things depend on each other; `now` in epoch seconds."""
     yield from _versions()
     yield from _settings(settings)
     yield from _directory(settings.state)
-    yield from _store(settings.state, now)
+    yield from _store(settings.state, now())
     yield from _policies(settings)
     if settings.kubernetes == "off":
-        yield from _sources(settings, now)
+        yield from _sources(settings, now())
     else:
         from controller.cluster.doctor import examine_cluster  # noqa: PLC0415 - who has no cluster pays nothing for it
 

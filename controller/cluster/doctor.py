@@ -1,6 +1,6 @@
 """Is everything in place in the cluster? Answered by the API server itself, as the account that will be used."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -51,8 +51,8 @@ class _Review(msgspec.Struct):
     status: _Allowed
 
 
-def examine_cluster(settings: Settings, now: float) -> Iterator[Finding]:
-    """Way, version, clock, kinds, rights."""
+def examine_cluster(settings: Settings, now: Callable[[], float]) -> Iterator[Finding]:
+    """Way, version, clock, kinds, rights; `now` in epoch seconds."""
     try:
         way = access(settings.kubernetes)
     except AccessError as error:
@@ -76,13 +76,15 @@ def examine_cluster(settings: Settings, now: float) -> Iterator[Finding]:
         yield from _rights_of_policies(client, spaces(settings.namespaces))
 
 
-def _clock(client: Client, now: float) -> Finding:
+def _clock(client: Client, now: Callable[[], float]) -> Finding:
+    """Our clock against the server's, whose time lies somewhere between question and answer, cut to a second."""
+    asked = now()
     try:
         answer = client.write(_review(Permission("", "pods", ()), "get", ""))
         there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (OSError, ValueError) as error:
         return Finding("clock", State.NOTE, f"the API server's time is not known: {error}")
-    away = abs(there - now)
+    away = max(asked - 1.0 - there, there - now(), 0.0)
     if away > SKEW:
         return Finding(
             "clock", State.BAD, f"{away:.0f} s away from the API server's", "windows and ages are wrong by that"
@@ -124,7 +126,9 @@ def _rights_of_policies(client: Client, namespaces: Sequence[str]) -> Iterator[F
         try:
             found = client.read(path("RemediationPolicy", space), _List).items
         except (Refused, OSError) as error:
-            yield Finding("policies", State.BAD, f"policies can not be read: {error}", "see rights")
+            busy = isinstance(error, Refused) and error.status == 429  # the kinds are brand new
+            state, hint = (State.NOTE, "ask again") if busy else (State.BAD, "see rights")
+            yield Finding("policies", state, f"policies can not be read: {error}", hint)
             return
         modes = [str(_spec(one).get("mode", "Observe")) for one in found]
         yield Finding(

@@ -3,6 +3,8 @@
 import json
 import os
 from contextlib import closing
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from audit.stores import mounts
 from audit.stores.sqlite import SqliteStore
 from controller import doctor
 from controller.cli.entry import run
+from controller.cluster.doctor import _clock
 from controller.core.records import Led, encode
 from controller.doctor import State, examine
 from controller.settings import load
+from telemetry.sources.kubernetes.client import Answer, Write
 
 NOW = 1_800_000_000.0
 
@@ -30,7 +34,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def found(**flags: Any) -> dict[str, list[tuple[State, str, str]]]:
     answers: dict[str, list[tuple[State, str, str]]] = {}
-    for finding in examine(load(flags), NOW):
+    for finding in examine(load(flags), lambda: NOW):
         answers.setdefault(finding.about, []).append((finding.state, finding.detail, finding.hint))
     return answers
 
@@ -111,3 +115,28 @@ def test_a_cluster_to_which_there_is_no_way_is_said_in_one_line(tmp_path: Path):
     assert "kubeconfig file" in hint
     ((state, detail, _),) = found(kubernetes="in-cluster")["cluster"]
     assert (state, "this is no pod" in detail) == (State.BAD, True)
+
+
+class Slow:
+    """An API server whose answers take `seconds`, and whose clock is `ahead`."""
+
+    def __init__(self, seconds: float, ahead: float) -> None:
+        self.at, self.seconds, self.ahead = NOW, seconds, ahead
+
+    def now(self) -> float:
+        return self.at
+
+    def write(self, what: Write) -> Answer:
+        self.at += self.seconds
+        there = format_datetime(datetime.fromtimestamp(int(self.at - self.seconds / 2 + self.ahead), UTC), usegmt=True)
+        return Answer(201, b"{}", {"date": there})
+
+
+@pytest.mark.parametrize(("seconds", "ahead", "fine"), [
+    (0.01, 0.0, True), (0.01, 4.0, True), (0.01, -4.0, True), (0.01, 7.0, False), (0.01, -7.0, False),
+    (60.0, 0.0, True),  # an answer that takes long says nothing about clocks
+    (60.0, 40.0, False),
+])  # fmt: skip
+def test_only_a_clock_that_is_surely_wrong_is_called_so(seconds: float, ahead: float, fine: bool):
+    server = Slow(seconds, ahead)
+    assert (_clock(server, server.now).state is State.FINE) is fine

@@ -22,7 +22,7 @@ def doctor(ctx: typer.Context) -> None:
     from controller.doctor import State, examine
 
     session: Session = ctx.obj
-    found = list(examine(session.settings(), Clock().now()))
+    found = list(examine(session.settings(), Clock().now))
     rows = [finding.row() for finding in found]
     session.emit(Answer(data={"findings": rows}, rows=rows, fields=FIELDS, name="about"))
     raise typer.Exit(FINDINGS if any(finding.state is State.BAD for finding in found) else 0)
