@@ -117,7 +117,8 @@ def test_a_rollout_in_progress_and_then_stuck_says_how_far_it_came(cluster, name
     time.sleep(1.1)  # the server remembers whole seconds
     cluster.kubectl("set", "image", "deployment/web", "app=registry.test/web:crash", "-n", namespace)
     is_(watched, 1.0, "rollout.progressing", "web", namespace)
-    assert watched.facts("web", namespace).rollout.endswith("instances have revision 2, 3 are ready")
+    said = "of 3 instances have revision 2, 3 are ready"
+    watched.until(lambda: watched.facts("web", namespace).rollout.endswith(said), said)
     assert watched.column("rollout.age", "web", namespace) < 30
     is_(watched, 1.0, "rollout.stuck", "web", namespace)
     facts = watched.facts("web", namespace)
