@@ -50,7 +50,7 @@ def writers(meta: Meta) -> dict[str, str]:
         found[DESIRED] = max(replicas, key=lambda e: (e.subresource == "scale", epoch(e.time))).manager
     spec = [entry for entry in _others(meta) if entry.fields_v1.spec is not None and not entry.subresource]
     if spec:
-        found[SPEC] = max(spec, key=lambda entry: epoch(entry.time)).manager
+        found[SPEC] = max(reversed(spec), key=lambda entry: epoch(entry.time)).manager  # of one second: the last
     return found
 
 

@@ -45,6 +45,8 @@ def resources(namespaces: Sequence[str] = ()) -> Iterator[Followed]:
         yield bounds.Asked, Resource(hooks.name, hooks.path, hooks.kind, hooks.brief, needed=False)
 
 
+OPTIONAL = ("services", *_HOOKS)
+"""Plurals of what only says what is protected."""
 RULES: tuple[tuple[str, str], ...] = tuple(
     (name.partition(".")[2], name.partition(".")[0]) for name in dict.fromkeys(r.name for _, r in resources())
 )

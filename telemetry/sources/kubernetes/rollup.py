@@ -133,6 +133,8 @@ def _rollout(known: Known, now: float) -> str:
     far = f"{rollout.updated} of {rollout.desired} instances have {name}, {known.said_ready} are ready"
     if now >= rollout.stuck_at:
         return f"stuck: {far}"
+    if rollout.progressing and not rollout.seen:
+        return "its controller has not seen the newest change yet"
     return far if rollout.progressing else ""
 
 

@@ -25,12 +25,14 @@ class Rollout(msgspec.Struct, frozen=True, gc=False):
         updated, desired: instances that have it, and that shall have it.
         progressing: it is not complete, and not given up.
         stuck_at: epoch seconds from which it is stuck; inf if nobody can tell or it is not.
+        seen: its controller knows of the newest change.
     """
 
     updated: int = 0
     desired: int = 0
     progressing: bool = False
     stuck_at: float = inf
+    seen: bool = True
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -145,7 +147,7 @@ def _rollout(kind: str, workload: Workload, scaled: int | None) -> Rollout:
         shall = max(0, scaled - (rolling.partition or 0 if rolling else 0))
         updated = shall if status.current_revision == status.update_revision else status.updated_replicas
     going = unseen or updated < shall
-    return Rollout(updated, shall, going, began + DEADLINE if going else inf)
+    return Rollout(updated, shall, going, began + DEADLINE if going else inf, not unseen)
 
 
 def _of_deployment(workload: Workload, *, unseen: bool) -> Rollout:
@@ -157,7 +159,7 @@ def _of_deployment(workload: Workload, *, unseen: bool) -> Rollout:
         return Rollout(status.updated_replicas, shall, progressing=False, stuck_at=epoch(told.last_transition_time))
     old = status.replicas > status.updated_replicas
     going = unseen or status.updated_replicas < shall or old or (told is not None and told.reason != _DONE)
-    return Rollout(status.updated_replicas, shall, going and shall > 0)
+    return Rollout(status.updated_replicas, shall, going and shall > 0, seen=not unseen)
 
 
 _UNITS = {
