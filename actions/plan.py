@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
         undo: what can be put back.
         hold: seconds a success stays before it is released; 0 when nothing is released.
         release: stages that lift a success, in order.
+        asks: what a person is asked to look at; such a plan changes nothing, and the episode is theirs.
     """
 
     changes: tuple[Change, ...]
@@ -55,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True):
     undo: Undo = Undo.TRANSIENT
     hold: float = 0.0
     release: tuple[Change, ...] = ()
+    asks: str = ""
 
     def undo_changes(self) -> tuple[Change, ...]:
         """The inverses, backwards; empty when there is nothing to put back."""

@@ -73,8 +73,8 @@ class Processor:
         with self._lock:
             if reading.platform:
                 self._take_facts(reading)
-            if reading.block is not None:
-                self._take_block(reading.platform, reading.block)
+            for block in reading.blocks:
+                self._take_block(reading.platform, block)
             for sample in reading.samples:
                 self._received += 1
                 reason = self._put(sample, reading.at)

@@ -78,6 +78,13 @@ TABLE: tuple[Row, ...] = (
     Row("Acting", "no outcome yet", "-", lambda c: c.episode.outcome is None),
     Row(
         "Written",
+        "the plan asks a person",
+        "Closed NeedsHuman",
+        lambda c: bool(c.intent.plan.asks),
+        lambda c: c.closed(Result.NEEDS_HUMAN, c.intent.plan.asks),
+    ),
+    Row(
+        "Written",
         "outcome Unknown",
         "Closed NeedsHuman",
         lambda c: c.outcome.result is Verdict.UNKNOWN,

@@ -33,7 +33,7 @@ class Reading:
         platform: whose targets `facts` lists; empty for a source that lists none.
         facts: all targets of the platform; after an error those of the last answer.
         samples: measured values.
-        block: measured values of many targets, as vectors.
+        blocks: measured values of many targets, as vectors.
         error: why the source could not answer; empty when it did.
     """
 
@@ -42,7 +42,7 @@ class Reading:
     facts: Mapping[Target, Facts] = field(default_factory=dict)
     samples: Sequence[Sample] = ()
     error: str = ""
-    block: Block | None = None
+    blocks: Sequence[Block] = ()
 
 
 class Source(Protocol):

@@ -26,7 +26,13 @@ def test_parameters_forbid_unknown_keys_and_document_themselves(name):
 
 @pytest.mark.parametrize(
     ("name", "document"),
-    [("Scale", {"by": "+1"}), ("Scale", {"to": 0}), ("Restart", {"instances": "All"}), ("HealthCheck", {})],
+    [
+        ("Scale", {"by": "+1"}),
+        ("Scale", {"to": 0}),
+        ("Restart", {"instances": "All"}),
+        ("HealthCheck", {}),
+        ("Escalate", {}),
+    ],
 )
 def test_an_action_writes_only_what_it_declares(name, document):
     action = ACTIONS[name]

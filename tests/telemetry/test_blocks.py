@@ -20,7 +20,7 @@ BOTH = (WEB, CART)
 
 def reading(at=100.0, targets=BOTH, listed=BOTH, **columns):
     values = {name.replace("_", ".", 1): np.array(of, np.float64) for name, of in columns.items()}
-    return Reading(at, "kubernetes", {t: Facts(at, 2, 1) for t in listed}, block=Block(targets, values, at))
+    return Reading(at, "kubernetes", {t: Facts(at, 2, 1) for t in listed}, blocks=[Block(targets, values, at)])
 
 
 def cell(processor, column, target=WEB, now=100.0):
@@ -59,7 +59,7 @@ def test_what_it_can_not_tell_is_left_to_who_can(processor):
 
 def test_a_value_once_told_grows_old_with_its_source(processor):
     processor.ingest(reading(crashloop=(1, 0)))
-    processor.ingest(replace(reading(140.0), error="the watch is silent", block=None))
+    processor.ingest(replace(reading(140.0), error="the watch is silent", blocks=()))
     assert not cell(processor, "crashloop", now=140.0)[3]
 
 

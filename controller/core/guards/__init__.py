@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from actions.plan import Refusal
 from actions.reason import Reason
-from controller.core.guards import budgets, evidence, human, mode, ownership, stop
+from controller.core.guards import budgets, evidence, human, mode, ownership, rollout, stop
 from controller.core.wish import Guard, Wish
 
 GUARDS: Mapping[str, Guard] = MappingProxyType(
@@ -20,9 +20,12 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         # ownership: it is not ours to touch
         "scope": ownership.scope,
         "protected": ownership.protected,
+        "owned": ownership.owned,
         "mechanism": ownership.mechanism,
         "claimed": ownership.claimed,
         "contested": ownership.contested,
+        "rollout": rollout.rollout,
+        "rollout_paused": rollout.rollout_paused,
         # mode: the policy itself does not allow it now
         "mode": mode.mode,
         "window": mode.window,
@@ -38,6 +41,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "cooldown": budgets.cooldown,
         "rate": budgets.rate,
         "unavailable": budgets.unavailable,
+        "disruption": rollout.disruption,
         "concurrency": budgets.concurrency,
         # human: a person decides
         "approval": human.approval,

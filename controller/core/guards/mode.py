@@ -18,7 +18,8 @@ def mode(wish: Wish) -> Refusal | None:
         return None
     cap = f" (capped by --mode {wish.limits.mode_cap.label})" if wish.limits.mode_cap < wish.policy.mode else ""
     if allowed is Mode.RECOMMEND:
-        return Refusal(Reason.MODE, f"recommended: {wish.rung.action} {wish.target.ref}{cap}")
+        asks = f": {wish.plan.asks}" if wish.plan.asks else ""
+        return Refusal(Reason.MODE, f"recommended: {wish.rung.action} {wish.target.ref}{cap}{asks}")
     return Refusal(Reason.MODE, f"the mode is {allowed.label}{cap}")
 
 

@@ -7,6 +7,10 @@ from actions.reason import Reason
 from controller.core.knobs import HANDS_OFF
 from controller.core.knobs import contested as is_contested
 from controller.core.wish import Wish
+from telemetry.inventory import By
+
+OWNED = {By.HPA: Reason.OWNED_BY_HPA, By.KEDA: Reason.OWNED_BY_KEDA, By.GITOPS: Reason.OWNED_BY_GITOPS}
+"""The reason by what kind of writer owns a field."""
 
 
 def scope(wish: Wish) -> Refusal | None:
@@ -23,6 +27,16 @@ def scope(wish: Wish) -> Refusal | None:
 def protected(wish: Wish) -> Refusal | None:
     """Somebody said hands off."""
     return Refusal(Reason.PROTECTED, wish.facts.protected) if wish.facts.protected else None
+
+
+def owned(wish: Wish) -> Refusal | None:
+    """Exactly this field is somebody else's: he would set it again, or could no longer."""
+    for change in wish.plan.changes:
+        owner = wish.facts.owners.get(change.path) if change.object == wish.target else None
+        if owner is not None:
+            advice = f"; {owner.advice}" if owner.advice else ""
+            return Refusal(OWNED[owner.by], f"{change.path}: {owner.name}{advice}")
+    return None
 
 
 def mechanism(wish: Wish) -> Refusal | None:
@@ -50,7 +64,8 @@ def contested(wish: Wish) -> Refusal | None:
     for change in wish.plan.changes:
         name = f"{change.object}#{change.path}"
         if is_contested(wish.state.knobs.get(name), wish.now):
+            who = wish.facts.writers.get(change.path, "somebody else")
             return Refusal(
-                Reason.CONTESTED, f"somebody else changed {change.path} {HANDS_OFF} times while we held it: hands off"
+                Reason.CONTESTED, f"{who} changed {change.path} {HANDS_OFF} times while we held it: hands off"
             )
     return None

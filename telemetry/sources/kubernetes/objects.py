@@ -1,4 +1,4 @@
-"""What is read of the API's objects, and nothing else of them: narrow structs, decoded from JSON as the server sends it.
+"""What is read of the API's objects, and nothing else: narrow structs, decoded from JSON as the server sends it.
 
 A field that is not here is stepped over by the decoder. A field that is absent, or null where the API allows that, has
 the default that the API gives it.
@@ -17,13 +17,15 @@ RESTARTED = "gyrostat.dev/restarted-at"
 """Our annotation on a pod template: another value of it is a rolling restart."""
 MANAGER = "gyrostat"
 """Our name as a writer of fields."""
+SHARED = "gyrostat.dev/may-write"
+"""The annotation by which an owner shares a field that its manifest declares: `replicas`."""
 
 
 class _Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """Part of an object."""
 
 
-class Reference(_Part):
+class Reference(_Part, frozen=True):
     """Who an object belongs to."""
 
     uid: str = ""
@@ -32,7 +34,7 @@ class Reference(_Part):
     controller: bool | None = None
 
 
-class ListMeta(_Part):
+class ListMeta(_Part, frozen=True):
     """Where a list stands."""
 
     resource_version: str = ""
@@ -42,7 +44,7 @@ class ListMeta(_Part):
 # --- pods
 
 
-class PodMeta(_Part):
+class PodMeta(_Part, frozen=True):
     """The head of a pod; labels and annotations of tens of thousands of pods are not kept."""
 
     name: str
@@ -55,20 +57,20 @@ class PodMeta(_Part):
     owner_references: tuple[Reference, ...] = ()
 
 
-class Waiting(_Part):
+class Waiting(_Part, frozen=True):
     """A container that does not run yet, or not again."""
 
     reason: str = ""
     message: str = ""
 
 
-class Running(_Part):
+class Running(_Part, frozen=True):
     """A container that runs."""
 
     started_at: datetime | None = None
 
 
-class Terminated(_Part):
+class Terminated(_Part, frozen=True):
     """A container that ended."""
 
     reason: str = ""
@@ -76,7 +78,7 @@ class Terminated(_Part):
     finished_at: datetime | None = None
 
 
-class ContainerState(_Part):
+class ContainerState(_Part, frozen=True):
     """One of the three."""
 
     waiting: Waiting | None = None
@@ -84,7 +86,7 @@ class ContainerState(_Part):
     terminated: Terminated | None = None
 
 
-class ContainerStatus(_Part):
+class ContainerStatus(_Part, frozen=True):
     """A container of a pod, as its kubelet tells."""
 
     name: str
@@ -95,7 +97,7 @@ class ContainerStatus(_Part):
     last_state: ContainerState = ContainerState()
 
 
-class Condition(_Part):
+class Condition(_Part, frozen=True):
     """A condition of anything."""
 
     type: str
@@ -104,7 +106,7 @@ class Condition(_Part):
     last_transition_time: datetime | None = None
 
 
-class PodStatus(_Part):
+class PodStatus(_Part, frozen=True):
     """What its kubelet says of a pod."""
 
     phase: str = ""
@@ -114,7 +116,7 @@ class PodStatus(_Part):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
-class Pod(_Part):
+class Pod(_Part, frozen=True):
     """A pod."""
 
     metadata: PodMeta
@@ -124,7 +126,7 @@ class Pod(_Part):
 # --- workloads
 
 
-class Annotations(_Part):
+class Annotations(_Part, frozen=True):
     """The annotations that mean something here."""
 
     disabled: str | None = msgspec.field(default=None, name=DISABLED)
@@ -133,22 +135,23 @@ class Annotations(_Part):
     applied: str | None = msgspec.field(default=None, name="kubectl.kubernetes.io/last-applied-configuration")
     revision: str = msgspec.field(default="", name="deployment.kubernetes.io/revision")
     generation: str = msgspec.field(default="", name="deprecated.daemonset.template.generation")
+    shared: str = msgspec.field(default="", name=SHARED)
     restarted: str | None = msgspec.field(default=None, name=RESTARTED)
 
 
-class SpecFields(_Part):
+class SpecFields(_Part, frozen=True):
     """Which fields of a spec a writer is known to have written."""
 
     replicas: Any = msgspec.field(default=msgspec.UNSET, name="f:replicas")
 
 
-class Fields(_Part):
+class Fields(_Part, frozen=True):
     """Which parts of an object a writer is known to have written."""
 
     spec: SpecFields | None = msgspec.field(default=None, name="f:spec")
 
 
-class Managed(_Part):
+class Managed(_Part, frozen=True):
     """A writer of an object."""
 
     manager: str = ""
@@ -158,7 +161,7 @@ class Managed(_Part):
     fields_v1: Fields = msgspec.field(default=Fields(), name="fieldsV1")
 
 
-class Meta(_Part):
+class Meta(_Part, frozen=True):
     """The head of an object."""
 
     name: str
@@ -174,54 +177,54 @@ class Meta(_Part):
     managed_fields: tuple[Managed, ...] = ()
 
 
-class Resources(_Part):
+class Resources(_Part, frozen=True):
     """What a container may use, as Kubernetes writes quantities."""
 
     limits: dict[str, str | int | float] = {}
 
 
-class Container(_Part):
+class Container(_Part, frozen=True):
     """A container of a template."""
 
     name: str
     resources: Resources = Resources()
 
 
-class PodSpec(_Part):
+class PodSpec(_Part, frozen=True):
     """What a template's pods are."""
 
     priority_class_name: str = ""
     containers: tuple[Container, ...] = ()
 
 
-class TemplateMeta(_Part):
+class TemplateMeta(_Part, frozen=True):
     """The head of a template's pods."""
 
     labels: dict[str, str] | None = None
     annotations: Annotations | None = None
 
 
-class Template(_Part):
+class Template(_Part, frozen=True):
     """What new pods are made from."""
 
     metadata: TemplateMeta = TemplateMeta()
     spec: PodSpec = PodSpec()
 
 
-class Rolling(_Part):
+class Rolling(_Part, frozen=True):
     """How a StatefulSet rolls."""
 
     partition: int | None = None
 
 
-class Strategy(_Part):
+class Strategy(_Part, frozen=True):
     """How a workload rolls."""
 
     type: str = ""
     rolling_update: Rolling | None = None
 
 
-class WorkloadSpec(_Part):
+class WorkloadSpec(_Part, frozen=True):
     """What is wanted of a workload."""
 
     replicas: int | None = None
@@ -230,7 +233,7 @@ class WorkloadSpec(_Part):
     update_strategy: Strategy = Strategy()
 
 
-class WorkloadStatus(_Part):
+class WorkloadStatus(_Part, frozen=True):
     """How far it is; a DaemonSet counts under names of its own."""
 
     observed_generation: int = 0
@@ -245,7 +248,7 @@ class WorkloadStatus(_Part):
     number_ready: int = 0
 
 
-class Workload(_Part):
+class Workload(_Part, frozen=True):
     """A Deployment, StatefulSet or DaemonSet."""
 
     metadata: Meta
@@ -253,7 +256,7 @@ class Workload(_Part):
     status: WorkloadStatus = WorkloadStatus()
 
 
-class ReplicaSet(_Part):
+class ReplicaSet(_Part, frozen=True):
     """What stands between a Deployment and its pods."""
 
     metadata: Meta
@@ -262,14 +265,14 @@ class ReplicaSet(_Part):
 # --- what bounds them
 
 
-class ScaleTarget(_Part):
+class ScaleTarget(_Part, frozen=True):
     """What an autoscaler scales."""
 
     kind: str
     name: str
 
 
-class AutoscalerSpec(_Part):
+class AutoscalerSpec(_Part, frozen=True):
     """What is wanted of an autoscaler."""
 
     scale_target_ref: ScaleTarget
@@ -277,14 +280,14 @@ class AutoscalerSpec(_Part):
     min_replicas: int | None = None
 
 
-class AutoscalerStatus(_Part):
+class AutoscalerStatus(_Part, frozen=True):
     """What it does."""
 
     desired_replicas: int = 0
     conditions: tuple[Condition, ...] | None = None
 
 
-class HorizontalPodAutoscaler(_Part):
+class HorizontalPodAutoscaler(_Part, frozen=True):
     """An autoscaler."""
 
     metadata: Meta
@@ -292,7 +295,7 @@ class HorizontalPodAutoscaler(_Part):
     status: AutoscalerStatus = AutoscalerStatus()
 
 
-class Expression(_Part):
+class Expression(_Part, frozen=True):
     """One demand on a label."""
 
     key: str
@@ -300,21 +303,21 @@ class Expression(_Part):
     values: tuple[str, ...] | None = None
 
 
-class LabelSelector(_Part):
+class LabelSelector(_Part, frozen=True):
     """Demands on labels; none at all chooses everything."""
 
     match_labels: dict[str, str] | None = None
     match_expressions: tuple[Expression, ...] | None = None
 
 
-class BudgetSpec(_Part):
+class BudgetSpec(_Part, frozen=True):
     """Which pods a budget is about."""
 
     selector: LabelSelector | None = None
     unhealthy_pod_eviction_policy: str | None = None
 
 
-class BudgetStatus(_Part):
+class BudgetStatus(_Part, frozen=True):
     """What room it leaves."""
 
     observed_generation: int = 0
@@ -323,7 +326,7 @@ class BudgetStatus(_Part):
     desired_healthy: int = 0
 
 
-class PodDisruptionBudget(_Part):
+class PodDisruptionBudget(_Part, frozen=True):
     """A bound on evictions."""
 
     metadata: Meta
@@ -331,7 +334,7 @@ class PodDisruptionBudget(_Part):
     status: BudgetStatus = BudgetStatus()
 
 
-class Namespace(_Part):
+class Namespace(_Part, frozen=True):
     """A namespace."""
 
     metadata: Meta
@@ -340,39 +343,39 @@ class Namespace(_Part):
 # --- what must not fail for the cluster's own sake
 
 
-class ServiceReference(_Part):
+class ServiceReference(_Part, frozen=True):
     """A service that the API server calls."""
 
     namespace: str
     name: str
 
 
-class ClientConfig(_Part):
+class ClientConfig(_Part, frozen=True):
     """How the API server calls a webhook."""
 
     service: ServiceReference | None = None
 
 
-class Webhook(_Part):
+class Webhook(_Part, frozen=True):
     """One webhook."""
 
     client_config: ClientConfig = ClientConfig()
 
 
-class WebhookConfiguration(_Part):
+class WebhookConfiguration(_Part, frozen=True):
     """Webhooks that the API server asks before it admits anything."""
 
     metadata: Meta
     webhooks: tuple[Webhook, ...] | None = None
 
 
-class ServiceSpec(_Part):
+class ServiceSpec(_Part, frozen=True):
     """Which pods stand behind a service."""
 
     selector: dict[str, str] | None = None
 
 
-class Service(_Part):
+class Service(_Part, frozen=True):
     """A service."""
 
     metadata: Meta

@@ -9,7 +9,7 @@ import msgspec
 from telemetry.sources.kubernetes.objects import ContainerStatus, Pod, Terminated
 
 STARTING = 120.0
-"""Seconds that a container may take to become ready before it counts as sick; one with a startup probe takes its own."""
+"""Seconds that a container may take to become ready before it counts as sick; a startup probe takes its own time."""
 CALM = 300.0
 """Seconds that a container which crashed again and again must run before it no longer counts as in a crash loop."""
 CRASHES = 3
@@ -99,8 +99,8 @@ def epoch(time: datetime | None) -> float:
 def _ready(pod: Pod, statuses: Iterable[ContainerStatus]) -> tuple[bool | None, float]:
     """The readiness, and when silence turns it to False.
 
-    What crashed, cannot be pulled, or was ready and is no more is sick; what has not become ready yet is starting, as
-    long as its startup probe says so, or for a while if it has none.
+    What crashed and is not ready again, cannot be pulled, or was ready and is no more is sick; what has not become
+    ready yet is starting, as long as its startup probe says so, or for a while if it has none.
     """
     if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions):
         return True, inf
@@ -119,7 +119,7 @@ def _ready(pod: Pod, statuses: Iterable[ContainerStatus]) -> tuple[bool | None, 
 
 
 def _failed(status: ContainerStatus) -> bool:
-    waiting, ended = status.state.waiting, status.state.terminated
+    waiting, ended = status.state.waiting, _ended(status) if not status.ready else status.state.terminated
     if waiting is not None:
         return waiting.reason == "CrashLoopBackOff" or waiting.reason in _IMAGE or waiting.reason.endswith("Error")
     return ended is not None and ended.exit_code != 0

@@ -52,6 +52,7 @@ OTHER = Key("other", WEB.target)
 ONE = policy()
 LADDER = policy("ladder", actions=[SCALE, RESTART], onFailure="Next")
 ASKING = policy("asking", onFailure="Escalate")
+TELLING = policy("telling", action={"type": "Escalate"})
 RESTARTING = policy("restarting", action=RESTART)
 LOOKING = policy("looking", actions=[LOOK, RESTART])
 STAGES = (4, 3)
@@ -139,6 +140,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "no intent, its policy is no longer in force": lambda: case(Loaded(NOW, ONE.name, "")),
     "no intent": case,
     "no outcome yet": lambda: case(do(), now=DUE),
+    "the plan asks a person": lambda: case(*done(TELLING, Plan((), asks="web-1: OOMKilled")), of=TELLING, until=PASS),
     "outcome Unknown": lambda: case(*done(result=UNKNOWN), until=PASS),
     "Do failed to write": lambda: case(*done(result=FAIL)),
     "another step is surely not in force after a crash, free": lambda: case(*lost(Step.RELEASE, 1)),
@@ -485,3 +487,11 @@ def test_a_step_that_a_crash_kept_from_being_written_is_done_again_as_it_was(whi
         first.stage,
         first.hold,
     )
+
+
+@pytest.mark.parametrize("result", [PASS, FAIL, UNKNOWN])
+def test_what_a_person_is_asked_reaches_them_also_if_its_outcome_was_lost(result: Verdict) -> None:
+    record = follow_up(case(*done(TELLING, Plan((), asks="web-1: OOMKilled"), result), of=TELLING))
+    assert isinstance(record, Closed)
+    assert (record.result, record.detail, record.objects) == (Result.NEEDS_HUMAN, "web-1: OOMKilled", ())
+    assert record.helped is None  # nothing was tried

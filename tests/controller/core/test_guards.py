@@ -32,7 +32,7 @@ from controller.core.state import Failures, State, fold
 from controller.core.tick import tick
 from controller.core.wish import Limits, Proposal, Rulebook
 from policies.policy import Mode, Policy
-from telemetry.inventory import Facts
+from telemetry.inventory import Budget, By, Facts, Owner
 from telemetry.snapshot import Snapshot
 from telemetry.target import Target
 
@@ -137,7 +137,17 @@ def turned(knob: Knob) -> Callable[[State], None]:
     return change
 
 
+def web(readiness: str = "---", **more: Any) -> Service:
+    """The service, of which the platform says this too."""
+    return Service("web", readiness, more=more)
+
+
+def owned_by(by: By, path: str = "desired") -> Service:
+    return web(owners={path: Owner(by, f"the {by}", "ask it")})
+
+
 RIVAL = policy("rival")
+FULL = Budget("PodDisruptionBudget shop/web", 1)
 HOURLY = {"throttle": {"limits": [{"max": 1, "per": "1h"}]}}
 COOLING = {"throttle": {"cooldown": "10m"}}
 
@@ -155,9 +165,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "own_storm": scenario(Reason.OWN_STORM, before=[Storm(NOW - 5, OWN_STORM, "4 of our last 5", until=NOW + 60)]),
     "scope": scenario(Reason.OUT_OF_SCOPE, {"namespace": "billing"}),
     "protected": scenario(Reason.PROTECTED, services=(replace(WEB, protected="label: hands off"),)),
+    "owned": scenario(Reason.OWNED_BY_HPA, services=(owned_by(By.HPA),)),
     "mechanism": scenario(Reason.NO_MECHANISM, {"action": RESTART}, actions={"Restart": Careless()}),
     "claimed": scenario(Reason.CLAIMED, policies=[policy(), RIVAL], before=under_way(RIVAL, WEB)),
     "contested": scenario(Reason.CONTESTED, state=turned(Knob(NOW - 60, up=True, reverts=2))),
+    "rollout": scenario(Reason.ROLLOUT_IN_PROGRESS, services=(web(rollout="1 of 3 instances have revision 7"),)),
+    "rollout_paused": scenario(Reason.ROLLOUT_PAUSED, services=(web(paused="spec.paused"),)),
     "mode": scenario(Reason.MODE, {"mode": "Observe"}),
     "window": scenario(Reason.WINDOW, {"activeWindows": [{"schedule": "0 3 * * *", "duration": "1h"}]}),
     "unknown": scenario(Reason.UNKNOWN, services=(replace(WEB, blind=True),)),
@@ -187,6 +200,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         {"action": RESTART_ALL, "throttle": {"maxUnavailable": 1}},
         services=(Service("web", "+-+"),),
     ),
+    "disruption": scenario(Reason.DISRUPTION_BUDGET, {"action": RESTART}, services=(web("--+", budgets=(FULL,)),)),
     "concurrency": scenario(
         Reason.CONCURRENCY,
         services=(WEB, OTHER),
@@ -223,7 +237,8 @@ def test_a_guard_holds_what_nothing_else_would_hold(name: str) -> None:
 
 def test_every_reason_of_a_guard_is_shown_by_a_scenario() -> None:
     of_plans = {Reason.NOTHING_TO_DO, Reason.AT_LIMIT, Reason.GUARD_ERROR}
-    assert {one.reason for one in SCENARIOS.values()} == set(Reason) - of_plans
+    of_owners = {Reason.OWNED_BY_KEDA, Reason.OWNED_BY_GITOPS}  # as OwnedByHPA, see below
+    assert {one.reason for one in SCENARIOS.values()} == set(Reason) - of_plans - of_owners
 
 
 # --- what else a guard must hold, and what it must let pass
@@ -419,3 +434,65 @@ def test_a_guard_that_cannot_answer_refuses(name: str) -> None:
 def test_when_nothing_is_wrong_the_wish_starts() -> None:
     of = policy()
     assert _reason(Scenario(Reason.MODE, [of], proposal(of, WEB))) is None
+
+
+@pytest.mark.parametrize("by", By)
+def test_a_field_of_somebody_else_is_refused_by_who_it_is_and_says_what_to_do_instead(by: By) -> None:
+    (held,) = _decided(scenario(Reason.OWNED_BY_HPA, services=(owned_by(by),)), GUARDS)
+    assert isinstance(held, Held)
+    assert (held.reason.value, held.detail) == (f"OwnedBy{by}", f"desired: the {by}; ask it")
+
+
+def test_whose_one_field_is_says_nothing_of_another() -> None:
+    assert _reason(scenario(Reason.OWNED_BY_HPA, {"action": RESTART}, services=(owned_by(By.HPA),))) is None
+    assert _reason(scenario(Reason.OWNED_BY_HPA, services=(owned_by(By.HPA, "slots/0/incarnation"),))) is None
+
+
+def test_who_only_wrote_a_field_last_does_not_own_it() -> None:
+    assert _reason(scenario(Reason.OWNED_BY_HPA, services=(web(writers={"desired": "kubectl"}),))) is None
+
+
+def test_hands_off_says_who_took_it_back() -> None:
+    service = web(writers={"desired": "argocd-controller"})
+    (held,) = _decided(replace(SCENARIOS["contested"], services=(service,)), GUARDS)
+    assert isinstance(held, Held)
+    assert held.detail.startswith("argocd-controller changed desired")
+
+
+@pytest.mark.parametrize("more", [{"rollout": "stuck: 1 of 3"}, {"paused": "spec.paused"}])
+def test_to_look_or_to_ask_a_person_needs_no_end_of_a_rollout(more: Mapping[str, str]) -> None:
+    spec = {"action": {"type": "HealthCheck"}}
+    assert _reason(scenario(Reason.ROLLOUT_IN_PROGRESS, spec, services=(web(**more),))) is None
+
+
+@pytest.mark.parametrize(
+    ("readiness", "budgets", "reason"),
+    [
+        ("-++", (Budget("b", 1),), None),
+        ("-++", (Budget("b", 0),), Reason.DISRUPTION_BUDGET),
+        ("--+", (Budget("b", 1),), Reason.DISRUPTION_BUDGET),  # two at once
+        ("--+", (Budget("b", 0, sick_free=True),), None),
+        ("-++", (Budget("b", 9), Budget("c", 9)), Reason.DISRUPTION_BUDGET),  # no eviction passes two of them
+        ("-++", (), None),
+    ],
+)
+def test_every_budget_must_leave_room(readiness: str, budgets: tuple[Budget, ...], reason: Reason | None) -> None:
+    one = scenario(Reason.DISRUPTION_BUDGET, {"action": RESTART}, services=(web(readiness, budgets=budgets),))
+    assert _reason(one) is reason
+
+
+@pytest.mark.parametrize(("room", "reason"), [(3, None), (2, Reason.DISRUPTION_BUDGET)])
+def test_ready_instances_use_up_a_budget_also_where_sick_ones_do_not_and_by_force(
+    room: int, reason: Reason | None
+) -> None:
+    every = {"type": "Restart", "restart": {"instances": "All", "how": "Forceful"}}
+    service = web("+++", budgets=(Budget("b", room, sick_free=True),))
+    one = scenario(Reason.DISRUPTION_BUDGET, {"action": every}, services=(replace(service, columns={"probe.ok": 0.0}),))
+    assert _reason(one) is reason
+
+
+def test_a_budget_says_its_name_its_room_and_what_is_wrong_with_it() -> None:
+    service = web("-++", budgets=(Budget("PodDisruptionBudget shop/web", 0, why="not counted yet"),))
+    (held,) = _decided(scenario(Reason.DISRUPTION_BUDGET, {"action": RESTART}, services=(service,)), GUARDS)
+    assert isinstance(held, Held)
+    assert held.detail == "PodDisruptionBudget shop/web leaves room for 0, it takes 1: not counted yet"

@@ -50,6 +50,7 @@ class Service:
         columns: values that replace those that follow from readiness; None is unknown.
         blind: every column is unknown.
         seen: seconds ago that the platform was heard of it.
+        more: facts that replace those that follow from the rest.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Service:
     blind: bool = False
     seen: float = 0.0
     fixed: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def target(self) -> Target:
@@ -80,7 +82,7 @@ class Service:
         for instance in instances:
             fields[restart.path(instance.slot)] = instance.incarnation
             fields[health_check.path(instance.slot)] = None
-        return Facts(
+        facts = Facts(
             seen_at=now - self.seen,
             desired=count,
             ready=self.readiness.count("+"),
@@ -91,6 +93,7 @@ class Service:
             labels=self.labels,
             protected=self.protected,
         )
+        return replace(facts, **self.more)
 
     def cells(self) -> Mapping[str, float | None]:
         if self.blind:

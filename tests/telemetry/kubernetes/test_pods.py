@@ -79,6 +79,11 @@ def test_what_a_startup_probe_still_lets_start_is_not_sick_however_long_it_takes
     assert (pod.ready, pod.settles_at) == (None, inf)
 
 
+def test_what_crashed_and_is_not_ready_again_is_sick_also_in_the_moments_in_which_it_runs():
+    assert of(containers=[running(2, restarts=1, started=True, last=ended())]).ready is False
+    assert of(containers=[running(2, restarts=1, started=True, last=ended("Completed", 0))]).ready is None
+
+
 def test_what_was_ready_and_is_no_more_is_sick_at_once():
     lost = [{"type": "Ready", "status": "False", "lastTransitionTime": at(-5)}]
     pod = of(containers=[running(60, started=True)], status={"conditions": lost})
