@@ -14,7 +14,7 @@ _SECTIONS = {
     "Look": ("status", "analyze", "episodes", "why"),
     "Act": ("execute", "act", "approve", "undo", "abort", "ack"),
     "Stop": ("pause", "resume", "freeze", "unfreeze"),
-    "Prove": ("audit", "policy", "settings", "doctor"),
+    "Prove": ("audit", "policy", "settings", "doctor", "uninstall"),
 }
 
 

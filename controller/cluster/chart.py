@@ -12,11 +12,10 @@ from controller.cluster.crds import PLURALS, crds
 from controller.cluster.rbac import PARTS, of_actions, rules
 
 _MADE = "# Made by `python -m controller.cluster helm`; not written by hand.\n"
-_KEEP = """  annotations:
-    {{- if .Values.crds.keep }}
-    helm.sh/resource-policy: keep
-    {{- end }}
-    app.kubernetes.io/part-of: gyrostat
+_KEEP = """  labels: {app.kubernetes.io/part-of: gyrostat}
+  {{- if .Values.crds.keep }}
+  annotations: {helm.sh/resource-policy: keep}
+  {{- end }}
 """
 
 

@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 
+from actions.plan import Change, Plan, Undo
 from audit.chain import Entry
 from audit.stores import mounts
 from audit.stores.sqlite import SqliteStore
 from controller import doctor
 from controller.cli.entry import run
 from controller.cluster.doctor import _clock
-from controller.core.records import Led, encode
+from controller.core.records import AnyRecord, Evidence, Intent, Key, Led, Opened, Outcome, Passed, Step, encode
 from controller.doctor import State, examine
 from controller.settings import load
 from telemetry.sources.kubernetes.client import Answer, Write
+from telemetry.target import Target
+from telemetry.verdict import Verdict
 
 NOW = 1_800_000_000.0
 
@@ -39,10 +42,11 @@ def found(**flags: Any) -> dict[str, list[tuple[State, str, str]]]:
     return answers
 
 
-def trail(state: Path, at: float) -> None:
+def trail(state: Path, at: float, *more: AnyRecord) -> None:
     with closing(SqliteStore.open(state / "trail.db")) as store:
         epoch = store.lead("me")
-        store.append([Entry(at, "controller", "Led", "", encode(Led(at, epoch, "me")))], epoch=epoch)
+        records = (Led(at, epoch, "me"), *more)
+        store.append([Entry(at, "controller", type(r).__name__, "", encode(r)) for r in records], epoch=epoch)
 
 
 def test_where_nothing_is_yet_nothing_is_wrong_and_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -140,3 +144,23 @@ class Slow:
 def test_only_a_clock_that_is_surely_wrong_is_called_so(seconds: float, ahead: float, fine: bool):
     server = Slow(seconds, ahead)
     assert (_clock(server, server.now).state is State.FINE) is fine
+
+
+def test_what_is_still_in_force_keeps_it_from_going(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    target = Target("local", "Service", "shop", "cart", "u1")
+    key = Key("shop/slow", target)
+    plan = Plan((Change(target, "desired", 2, 3),), undo=Undo.REVERSIBLE, hold=1800.0)
+    held = Intent(NOW, key, 1, Step.DO, 0, "Scale", plan.changes, plan, NOW, NOW + 60)
+    opened = Opened(NOW, key, "e1", "h", Evidence(1.0, 1.0, 1.0, 1.0))
+    trail(tmp_path / ".gyrostat", NOW, opened, held, Outcome(NOW, key, 1, Verdict.PASS), Passed(NOW, key, 1))
+    assert run(["uninstall", "--check"]) == 3
+    told = capsys.readouterr()
+    assert "instances 2 → 3" in told.out
+    assert "auto undo EPISODE" in told.out + told.err
+
+
+def test_where_nothing_was_changed_it_may_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    trail(tmp_path / ".gyrostat", NOW)
+    assert run(["uninstall", "--check"]) == 0
+    assert "nothing that it changed is in force" in capsys.readouterr().out
+    assert run(["uninstall"]) == 2

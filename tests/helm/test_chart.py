@@ -91,7 +91,7 @@ def test_no_object_is_made_twice_and_each_is_labelled(values: dict[str, Any]):
     names = [(made["kind"], made["metadata"].get("namespace"), made["metadata"]["name"]) for made in found]
     assert len(set(names)) == len(names)
     for made in found:
-        if made["kind"] not in ("CustomResourceDefinition", "Pod"):
+        if made["kind"] != "Pod":
             assert made["metadata"]["labels"]["app.kubernetes.io/part-of"] == "gyrostat"
 
 
@@ -276,9 +276,9 @@ def test_kinds_are_installed_and_kept_as_the_values_say():
         return [made for made in objects(values) if made["kind"] == "CustomResourceDefinition"]
 
     assert len(kinds({})) == 3
-    assert {made["metadata"]["annotations"].get("helm.sh/resource-policy") for made in kinds({})} == {"keep"}
+    assert {made["metadata"]["annotations"]["helm.sh/resource-policy"] for made in kinds({})} == {"keep"}
     thrown = kinds({"crds": {"keep": False}})
-    assert {made["metadata"]["annotations"].get("helm.sh/resource-policy") for made in thrown} == {None}
+    assert [made for made in thrown if "annotations" in made["metadata"]] == []
     assert kinds({"crds": {"enabled": False}}) == []
 
 
@@ -368,3 +368,30 @@ def test_the_versions_of_chart_and_program_are_one():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     project = tomllib.loads((CHART.parent / "pyproject.toml").read_text())["project"]
     assert chart["appVersion"] == chart["version"] == project["version"]
+
+
+def test_every_value_is_explained_and_no_other():
+    page = (CHART.parent / "docs" / "kubernetes.md").read_text()
+    table = page.split("## Values")[1].split("\n## ")[0]
+    named = {name.partition(".")[0] for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+             for name in re.findall(r"`([\w.]+)`", cell)}  # fmt: skip
+    assert named == set(yaml.safe_load((CHART / "values.yaml").read_text()))
+
+
+def test_every_command_of_the_plugin_is_explained_and_no_other():
+    import typer
+
+    from controller.cli.plugin import app
+
+    found = set()
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        found |= {f"{name} {inner}" for inner in command.commands} if hasattr(command, "commands") else {name}
+    page = (CHART.parent / "docs" / "kubernetes.md").read_text()
+    assert set(re.findall(r"^\| `kubectl gyrostat ([a-z ]+?)(?: [A-Z].*)?` \|", page, re.MULTILINE)) == found
+
+
+def test_who_deletes_the_kinds_as_the_page_says_finds_them():
+    kinds = [made for made in objects() if made["kind"] == "CustomResourceDefinition"]
+    (label,) = re.findall(r"kubectl delete crd -l (\S+)=(\w+)`", (CHART.parent / "docs" / "kubernetes.md").read_text())
+    assert {made["metadata"]["labels"][label[0]] for made in kinds} == {label[1]}
