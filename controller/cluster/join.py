@@ -3,7 +3,8 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,14 @@ from actions.platforms import Platform
 from actions.platforms.kubernetes.platform import KubernetesPlatform
 from controller.cluster.herald import Herald, Parts
 from controller.cluster.policies import Followed, PolicyObjects, resource
+from telemetry.sources import Reading
 from telemetry.sources.kubernetes.access import Access, by_kubeconfig, in_cluster
 from telemetry.sources.kubernetes.client import Client
 from telemetry.sources.kubernetes.source import KubernetesSource
 
 IN_CLUSTER = "in-cluster"
+PATIENCE = 30.0
+"""Seconds that a look without a loop waits for a cluster."""
 PROTECTED = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces of the cluster itself."""
 
@@ -86,3 +90,27 @@ def join(
     platform = KubernetesPlatform(client, now, forbidden=PROTECTED | own)
     herald = Herald(Parts(client, policies, episodes, now, count, socket.gethostname()))
     return Joined(source, platform, policies, herald)
+
+
+@contextlib.contextmanager
+def glance(kubernetes: str, namespaces: str, timeout: float, now: float) -> Iterator[tuple[Reading, PolicyObjects]]:
+    """One look at a cluster, for who has no loop: its workloads and its policies, as soon as they are known.
+
+    What is not known within `PATIENCE` seconds is told as the reading's error.
+
+    Raises:
+        AccessError: there is no way to it.
+    """
+    chosen = spaces(namespaces)
+    with ExitStack() as stack:
+        client = stack.enter_context(contextlib.closing(Client(access(kubernetes), timeout)))
+        source, policies = KubernetesSource(client, chosen), PolicyObjects(client, chosen)
+        for part in (source, policies):
+            stack.callback(part.close)
+            part.start()
+        until = time.monotonic() + PATIENCE
+        while (reading := source.read(now)).error or not policies.known:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        yield reading, policies
