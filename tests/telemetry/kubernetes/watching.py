@@ -18,13 +18,13 @@ def client(cluster, server="", timeout=5.0):
 
 
 class Watched:
-    """A cluster as the processor sees it; each look is a reading."""
+    """A cluster as the processor sees it; each look is a reading, by a clock that may be ahead of the cluster's."""
 
     def __init__(self, source):
-        self.source, self.processor, self.reading = source, Processor(), None
+        self.source, self.processor, self.reading, self.ahead = source, Processor(), None, 0.0
 
     def look(self):
-        at = now()
+        at = now() + self.ahead
         self.reading = self.source.read(at)
         self.processor.ingest(self.reading)
         return self.processor.snapshot(at)
