@@ -39,7 +39,7 @@ class Action(Protocol):
         params: model of its parameters.
         undo: what can be put back.
         writes: patterns (fnmatch) of the paths it may change: the whole of its permissions on a local platform.
-        permissions: the whole of them in a cluster: what the chart grants where the action is enabled, and nothing else.
+        permissions: the whole of them in a cluster: what the chart grants where the action is enabled.
     """
 
     name: ClassVar[str]
