@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from actions.action import Params, Permission
 from actions.plan import Change, Plan, Refusal, Undo
@@ -20,6 +20,10 @@ HOLD = 1800.0  # seconds that an unasked-for hold of extra instances lasts: an o
 
 _STEP = re.compile(r"[+-][1-9][0-9]{0,5}%?")
 _PERCENT = re.compile(r"([1-9][0-9]?|100)%")
+_STEP_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_STEP.pattern}$"})
+_RELEASE_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_PERCENT.pattern}$"}]}
+)
 
 
 def _step(value: object) -> object:
@@ -36,6 +40,9 @@ def _release_step(value: object) -> object:
     raise ValueError('a release step is a number of instances from 1 up, or a share from "1%" to "100%"')
 
 
+_ReleaseStep = Annotated[int | str, BeforeValidator(_release_step), _RELEASE_SCHEMA]
+
+
 class ScaleParams(Params):
     """How many instances.
 
@@ -48,11 +55,11 @@ class ScaleParams(Params):
             nothing: all in one stage.
     """
 
-    by: Annotated[str, BeforeValidator(_step)] | None = None
+    by: Annotated[str, BeforeValidator(_step), _STEP_SCHEMA] | None = None
     to: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] | None = None
     max: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     min: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
-    release_step: Annotated[int | str, BeforeValidator(_release_step)] | None = Field(None, alias="releaseStep")
+    release_step: _ReleaseStep | None = Field(None, alias="releaseStep")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

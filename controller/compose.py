@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actions.platforms import Platform
 from actions.platforms.dry_run import DryRun
@@ -32,6 +32,9 @@ from telemetry.sources.host import HostSource
 from telemetry.sources.supervisor import SupervisorSource
 from telemetry.traffic import Unlisted
 
+if TYPE_CHECKING:
+    from controller.cluster.join import Joined
+
 
 def sources(state_dir: Path, timeout: float) -> list[Source]:
     """What is read on one machine."""
@@ -50,12 +53,12 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
     with ExitStack() as stack:
         state_dir = _state_dir(settings, stack)
         clock, trail, checkpoints = _take_the_lead(settings, state_dir, stack)
-        processor = Processor()
-        watcher = Watcher(sources(settings.state, settings.call_timeout), processor, clock, settings.interval)
+        processor, instruments = Processor(), Instruments(settings.interval)
+        cluster = _cluster(settings, clock, instruments, stack)
+        watcher = Watcher(_sources(settings, cluster), processor, clock, settings.interval)
         stack.callback(watcher.close)
         watcher.read_once()  # so that a platform is known to answer, or to be silent, before the first decision
 
-        instruments = Instruments(settings.interval)
         if settings.metrics_address:
             stack.enter_context(contextlib.closing(HealthServer(settings.metrics_address, instruments)))
         loop = Loop(
@@ -64,15 +67,19 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
                 clock=clock,
                 trail=trail,
                 processor=processor,
-                policies=PolicySet(settings.policies, settings.signals),
-                executor=_executor(settings, trail, boundary),
+                policies=PolicySet(settings.policies, settings.signals, cluster.policies if cluster else None),
+                executor=_executor(settings, trail, boundary, cluster),
                 limits=settings.limits,
                 instruments=instruments,
                 checkpoints=checkpoints,
                 boundary=boundary,
                 received=_receiver(settings, processor, clock, stack),
+                told=cluster.herald.hear if cluster else lambda _record: None,
             )
         )
+        if cluster and not settings.dry_run:
+            stack.callback(cluster.herald.close)
+            cluster.herald.start(lambda: loop.board)
         stack.callback(loop.finish)
         if settings.verify_trail != "off":
             schedule = Schedule(state_dir / STORE, settings.verify_trail, loop.inbox, instruments)
@@ -82,13 +89,36 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         yield loop
 
 
-def _executor(settings: Settings, trail: Trail, boundary: Boundary) -> Executor:
+def _cluster(settings: Settings, clock: Clock, instruments: Instruments, stack: ExitStack) -> "Joined | None":
+    """The cluster that is looked after; None for the processes of this machine.
+
+    Raises:
+        OSError: there is no way to it.
+    """
+    if settings.kubernetes == "off":
+        return None
+    from controller.cluster.join import join  # noqa: PLC0415 - who has no cluster pays nothing for it
+    from telemetry.sources.kubernetes.access import AccessError  # noqa: PLC0415
+
+    try:
+        return join(settings.kubernetes, settings.namespaces, settings.call_timeout, clock.now, instruments.told, stack)
+    except AccessError as error:
+        raise OSError(f"there is no way to the cluster: {error}") from error
+
+
+def _sources(settings: Settings, cluster: "Joined | None") -> list[Source]:
+    return [cluster.source] if cluster else sources(settings.state, settings.call_timeout)
+
+
+def _executor(settings: Settings, trail: Trail, boundary: Boundary, cluster: "Joined | None") -> Executor:
     """The hands; a freeze is looked up before each write, so that it holds within the very effect."""
 
     def may_write(_epoch: int) -> str:
         return trail.state.frozen or stop_flags(settings.state)["frozen"]
 
-    return Executor(platforms(settings), settings.max_concurrent, may_write, boundary)
+    return Executor(
+        platforms(settings, cluster.platform if cluster else None), settings.max_concurrent, may_write, boundary
+    )
 
 
 def _state_dir(settings: Settings, stack: ExitStack) -> Path:
@@ -164,10 +194,10 @@ def _last_checkpoint(checkpoints: Checkpoints, clock: Clock, trail: Trail) -> No
         checkpoints.write_if_due(clock.now(), trail, stopping=True)
 
 
-def platforms(settings: Settings) -> dict[str, Platform]:
+def platforms(settings: Settings, cluster: Platform | None = None) -> dict[str, Platform]:
     """The hands, by name; under `--dry-run` they only say what they would write."""
-    local: Platform = LocalPlatform(settings.state, settings.call_timeout)
-    return {local.name: DryRun(local) if settings.dry_run else local}
+    hands: Platform = cluster or LocalPlatform(settings.state, settings.call_timeout)
+    return {hands.name: DryRun(hands) if settings.dry_run else hands}
 
 
 def holder() -> str:

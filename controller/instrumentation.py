@@ -106,6 +106,7 @@ class Instruments:
         self._items = self._counter("otlp_items", "telemetry items received, by what became of them", "item", "fate")
         self._requests = self._counter("otlp_requests", "OTLP requests, and connections cut, by outcome", "outcome")
         self._trouble = self._counter("trouble", "ticks that failed: the store's errors by name, or others", "kind")
+        self._told = self._counter("told", "writes that only say something in the cluster's API", "about", "fate")
         self._limits = self._counter("limit_refused", "requests and input refused by a limit", "limit")
 
     def _make_gauges(self) -> None:
@@ -212,6 +213,10 @@ class Instruments:
         """The whole trail was verified."""
         self._trail_ok.set(ok)
         self._trail_verified.labels("ok" if ok else "bad").inc()
+
+    def told(self, about: str, fate: str) -> None:
+        """A status, Episode or Event: written, failed or dropped."""
+        self._told.labels(about, fate).inc()
 
     def limit(self, name: str) -> None:
         """Something was refused by a limit of this process."""

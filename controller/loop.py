@@ -72,6 +72,7 @@ class Parts:
     checkpoints: Checkpoints
     boundary: Boundary = no_fault
     received: Callable[[float], Mapping[str, Any]] = lambda _now: {}
+    told: Callable[[AnyRecord], None] = lambda _record: None
 
 
 class Loop:
@@ -203,6 +204,7 @@ class Loop:
     def _see(self, records: Sequence[AnyRecord]) -> None:
         for record in records:
             self._parts.instruments.observe(record)
+            self._parts.told(record)
             log.info(sentence(record), kind=type(record).__name__, about=subject(record))
 
     def _arrivals(self, now: float, snapshot: Snapshot) -> None:

@@ -3,6 +3,7 @@
 import ipaddress
 import math
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from pydantic_core import CoreSchema
 from telemetry.documents import InvalidError, Seconds
 from telemetry.documents.problems import shown
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?")
 
 
@@ -24,8 +26,12 @@ def some_path(path: Path) -> Path:
     return path
 
 
+EVERYWHERE = "everywhere"
+"""As a host: every address of this machine, for a pod, where a NetworkPolicy says who may come. It must be said."""
+
+
 def loopback(text: str) -> str:
-    """`off`, or a loopback address and port."""
+    """`off`, or a loopback address and port, or the word `everywhere` and a port."""
     hint = "off, or host:port with a loopback host and a port from 0 (any free one) to 65535, e.g. 127.0.0.1:9464"
     if text == "off":
         return text
@@ -33,11 +39,28 @@ def loopback(text: str) -> str:
     if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise InvalidError(f"{shown(text)} is no address", hint)
     try:
-        inside = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        inside = host in ("localhost", EVERYWHERE) or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         inside = False
     if not inside:
         raise InvalidError(f"{shown(host)} is no loopback address: it is served without authentication", hint)
+    return text
+
+
+def host_and_port(text: str) -> tuple[str, int] | None:
+    """Where to listen; None for `off`."""
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    anywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+    return {"localhost": "127.0.0.1", EVERYWHERE: anywhere}.get(host, host.strip("[]")), int(port)
+
+
+def some_namespaces(text: str) -> str:
+    """Names with commas between them; empty for every one."""
+    wrong = [name for name in text.split(",") if text and not _NAMESPACE.fullmatch(name)]
+    if wrong:
+        raise InvalidError(f"{shown(wrong[0])} is no name of a namespace", "names with commas between them: shop,blog")
     return text
 
 

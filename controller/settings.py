@@ -23,7 +23,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from controller.setting_values import PoliciesPath, SomePath, Span, key, loopback, schedule
+from controller.setting_values import (
+    PoliciesPath,
+    SomePath,
+    Span,
+    host_and_port,
+    key,
+    loopback,
+    schedule,
+    some_namespaces,
+)
 from telemetry.documents import DocumentError, InvalidError, Seconds, parse, validate
 from telemetry.documents.files import read_file
 from telemetry.documents.problems import one_of, shown
@@ -152,6 +161,16 @@ class Keys(BaseModel):
         "address at which OTLP over HTTP is received, or off; where the default is taken, the loop goes on without",
         "where every SDK sends by itself; loopback, because senders are not authenticated",
     )
+    kubernetes: Annotated[str, Field(min_length=1)] = key(
+        "off",
+        "the cluster to look after: off, in-cluster by the pod's own account, or a kubeconfig file",
+        "the processes of this machine need none",
+    )
+    namespaces: Annotated[str, AfterValidator(some_namespaces)] = key(
+        "",
+        "namespaces of the cluster to look at, commas between them; empty for every one",
+        "access rules bound it too",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = key(
         "info", "least severe line of the log that is written to stderr", "one line per record, none per tick"
     )
@@ -214,19 +233,12 @@ class Settings(BaseSettings, Keys):
     @property
     def metrics_address(self) -> tuple[str, int] | None:
         """Host and port to serve metrics at; None when off."""
-        return _address(self.metrics)
+        return host_and_port(self.metrics)
 
     @property
     def otlp_address(self) -> tuple[str, int] | None:
         """Host and port to receive OTLP at; None when off."""
-        return _address(self.otlp)
-
-
-def _address(text: str) -> tuple[str, int] | None:
-    if text == "off":
-        return None
-    host, _, port = text.rpartition(":")
-    return ("127.0.0.1" if host == "localhost" else host.strip("[]")), int(port)
+        return host_and_port(self.otlp)
 
 
 def load(flags: Mapping[str, Any] = MappingProxyType({}), config: Path | None = None) -> Settings:
@@ -278,8 +290,9 @@ def allowed(name: str) -> str:
     names = get_args(field.annotation)
     if all(isinstance(name, str) for name in names) and names:
         return ", ".join(names)
-    address = "off, or a loopback host:port"
+    address = "off, a loopback host:port, or everywhere:port"
     words = {"metrics": address, "otlp": address, "verify_trail": "off, or five fields of cron"}
+    words |= {"kubernetes": "off, in-cluster, or a path", "namespaces": "names, or nothing"}
     return words.get(name, "a path")
 
 
@@ -321,7 +334,7 @@ def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
         return f"{name}: is no setting ({one_of(Keys.model_fields, name)})"
     label = FLAGS.get(name, "--" + name.replace("_", "-")) if name in flags else PREFIX + name.upper()
     error = detail.get("ctx", {}).get("error")
-    if isinstance(error, InvalidError) and name in ("metrics", "otlp", "verify_trail"):
+    if isinstance(error, InvalidError) and name in ("metrics", "otlp", "verify_trail", "namespaces"):
         return f"{label}: {error} ({error.hint})"
     return f"{label}: {shown(detail['input'])} is not allowed ({_meant(name, detail['input'])})"
 

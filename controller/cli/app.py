@@ -14,7 +14,7 @@ _SECTIONS = {
     "Look": ("status", "analyze", "episodes", "why"),
     "Act": ("execute", "act", "approve", "undo", "abort", "ack"),
     "Stop": ("pause", "resume", "freeze", "unfreeze"),
-    "Prove": ("audit", "policy", "settings"),
+    "Prove": ("audit", "policy", "settings", "doctor", "uninstall"),
 }
 
 
@@ -94,4 +94,4 @@ def group(name: str, summary: str) -> typer.Typer:
     return made
 
 
-from controller.cli.commands import local, look, policy, prove, start, stop, wish  # noqa: E402, F401  they register themselves
+from controller.cli.commands import doctor, local, look, policy, prove, start, stop, wish  # noqa: E402, F401  they register themselves

@@ -11,16 +11,19 @@ from controller.cli.output import Format, OutputFailed, asked_for, emit_error, t
 
 _GLOBAL_FLAGS = ("--json", "--no-headers", "--debug")
 _GLOBAL_VALUES = ("-o", "--output", "--format", "--state", "--config")
+_PLUGIN_FLAGS = ("--no-headers", "--debug", "-A", "--all-namespaces")
+_PLUGIN_VALUES = ("-o", "--output", "-n", "--namespace", "--kubeconfig", "--context")
+_AUTO = "auto"
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run a command line and return its exit code."""
+def run(argv: Sequence[str], program: str = _AUTO) -> int:
+    """Run a command line of `auto`, or of the plugin of kubectl, and return its exit code."""
     form = asked_for(argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # LANG=C can not show everything; it must not fail for that
     try:
-        code = _invoke(argv, form)
+        code = _invoke(argv, form, program)
         with writing():
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -30,13 +33,18 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _invoke(argv: Sequence[str], form: Format) -> int:
+def _invoke(argv: Sequence[str], form: Format, program: str) -> int:
     import typer
 
-    from controller.cli.app import app
+    if program == _AUTO:
+        from controller.cli.app import app
+    else:
+        from controller.cli.plugin import app
 
     try:
-        code = typer.main.get_command(app).main(args=global_first(argv), prog_name="auto", standalone_mode=False)
+        plugin = () if program == _AUTO else (_PLUGIN_FLAGS, _PLUGIN_VALUES)
+        words = global_first(argv, *plugin)
+        code = typer.main.get_command(app).main(args=words, prog_name=program, standalone_mode=False)
     except CliError as error:
         emit_error(error, form)
         return error.exit_code
@@ -87,7 +95,9 @@ def _output_failed(error: OSError) -> int:
     return ERROR
 
 
-def global_first(argv: Sequence[str]) -> list[str]:
+def global_first(
+    argv: Sequence[str], flags: Sequence[str] = _GLOBAL_FLAGS, values: Sequence[str] = _GLOBAL_VALUES
+) -> list[str]:
     """The same words with the global options in front, so that they may stand anywhere.
 
     Raises:
@@ -101,9 +111,9 @@ def global_first(argv: Sequence[str]) -> list[str]:
             rest.append(word)
             break
         name, equals, _ = word.partition("=")
-        if word in _GLOBAL_FLAGS or (name in _GLOBAL_VALUES and equals):
+        if word in flags or (name in values and equals):
             front.append(word)
-        elif word in _GLOBAL_VALUES:
+        elif word in values:
             value = next(words, None)
             if value is None:
                 raise bad_input(f"{word} requires an argument", hint="`auto --help` lists what there is")

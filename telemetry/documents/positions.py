@@ -33,7 +33,7 @@ class Document:
         file: as the user named it; used in messages only.
         data: dict, list, str, int, float, bool or None.
         text: the whole file.
-        spans: where each node stands.
+        spans: where each node stands; empty for an object that was never a file: its problems name the field alone.
     """
 
     file: str
@@ -70,8 +70,17 @@ class Document:
         self, path: Path, message: str, hint: str = "", *, key: bool = False, offset: int | None = None
     ) -> Problem:
         """A problem at this path; the options are those of `place`."""
+        if not self.spans:
+            return Problem(self.file, 0, 0, self._field(path, offset), message, hint)
         line, column = self.place(path, key=key, offset=offset)
         return Problem(self.file, line, column, dotted(path), message, hint)
+
+    def _field(self, path: Path, offset: int | None) -> str:
+        """A path, and line and column within its text where an offset says so: `spec.when:1:14`."""
+        if offset is None:
+            return dotted(path)
+        line, column = line_and_column(str(self.value(path)), offset)
+        return f"{dotted(path)}:{line}:{column}"
 
     def is_cut(self, path: Path) -> bool:
         """Whether a plain value was ended by ` #`, which its writer may not have meant as a comment."""

@@ -18,7 +18,8 @@ class Problem:
 
     Attributes:
         file: as the user named it.
-        line, column: from 1, in characters; 1:1 where the place is the whole file.
+        line, column: from 1, in characters; 1:1 where the place is the whole file; 0:0 where there are no lines,
+            because it is an object of a cluster's API, whose place is the path.
         path: e.g. `spec.targets.kinds[0]`; empty for the whole file.
         message: what is wrong.
         hint: what is allowed, or what was probably meant; may be empty.
@@ -32,7 +33,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: "
+        where = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "
         path = f"{self.path}: " if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{where}{path}{self.message}{hint}"

@@ -84,7 +84,7 @@ class Seconds:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """In a document a duration is text."""
-        return {"type": "string", "pattern": _DURATION_PATTERN, "minLength": 2}
+        return {"type": "string", "pattern": _DURATION_PATTERN, "minLength": 2, "maxLength": 42}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,8 @@ def _amount(value: object) -> Amount:
 IntOrPercent = Annotated[
     Amount,
     BeforeValidator(_amount),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]{1,3}%$"}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^(100|0?[0-9]{1,2})%$"}]}
+    ),
 ]
 """A number from 0, or a whole percentage."""

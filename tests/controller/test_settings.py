@@ -1,5 +1,7 @@
 import os
 import re
+import socket
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from controller import settings
 from controller.core.wish import Limits
+from controller.instrumentation import HealthServer, Instruments
 from controller.settings import PREFIX, Keys, Settings, SettingsError, allowed, load
 from policies.library import FOLDER
 
@@ -166,10 +169,27 @@ def test_metrics_are_served_on_loopback_only(address):
         ("127.0.0.1:0", ("127.0.0.1", 0)),
         ("localhost:9464", ("127.0.0.1", 9464)),
         ("[::1]:80", ("::1", 80)),
+        ("everywhere:9464", ("::" if socket.has_dualstack_ipv6() else "0.0.0.0", 9464)),
     ],
 )
 def test_a_metrics_address_is_taken_apart(text, address):
     assert load({"metrics": text}).metrics_address == address
+
+
+def test_to_be_reached_from_elsewhere_takes_the_word_for_it():
+    """Nothing but `everywhere` listens beyond loopback, and it is nobody's default."""
+    assert [name for name, field in Keys.model_fields.items() if "everywhere" in str(field.default)] == []
+    with closing(HealthServer(load({"metrics": "everywhere:0"}).metrics_address, Instruments(1.0))) as server:
+        client = socket.create_connection(("127.0.0.1", server.address[1]), timeout=5)
+        with closing(client):
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert b" 200 " in client.recv(1000)
+
+
+@pytest.mark.parametrize("text", ["Shop", "shop,", "a b", "*", "shop,,blog"])
+def test_namespaces_are_names_with_commas(text):
+    assert "is no name of a namespace" in problems({"namespaces": text})[0]
+    assert load({"namespaces": "shop,blog"}).namespaces == "shop,blog"
 
 
 def test_a_duration_may_be_bare_seconds_in_flags_environment_and_code(monkeypatch):

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .build import build
+from .build import BuildError, build
 from .cluster import running
 
 
@@ -13,13 +13,24 @@ def main(words: list[str]) -> int:
     if words not in ([], ["run"]):
         print("usage: python -m tests.controlplane [run]", file=sys.stderr)
         return 2
-    folder = build(lambda line: print(line, file=sys.stderr))
-    print(folder)
-    if words:
-        with tempfile.TemporaryDirectory(prefix="controlplane-") as state, running(folder, Path(state)) as cluster:
-            print(f"export KUBECONFIG={cluster.kubeconfig} PATH={folder}:$PATH", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        folder = build(lambda line: print(line, file=sys.stderr))
+        print(folder, flush=True)
+        if words:
+            _run(folder)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
     return 0
+
+
+def _run(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="controlplane-") as state, running(folder, Path(state)) as cluster:
+        print(f"export KUBECONFIG={cluster.kubeconfig} PATH={folder}:$PATH", flush=True)
+        signal.pause()
 
 
 sys.exit(main(sys.argv[1:]))

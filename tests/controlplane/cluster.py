@@ -15,6 +15,8 @@ from typing import Any
 
 import urllib3
 
+from tests.needs import need
+
 from .stages import stages
 
 WITHIN = 120.0  # seconds that anything real may take on a busy machine
@@ -163,6 +165,7 @@ class Cluster:
 
     def audit(self, **where: str) -> list[dict[str, Any]]:
         """Entries of the API server's audit log whose fields (`user`, `verb`, `namespace`, `id`) are as given."""
+        need(self.audit_log, "needs a cluster of the tests' own: another one's audit log is not at hand")
         assert self.audit_log is not None
         named = where.get("id", "").encode()  # sought before it is decoded: the log is long
         lines = self.audit_log.read_bytes().split(b"\n")[:-1]

@@ -57,6 +57,11 @@ def test_the_wheel_holds_what_the_program_reads(wheel: set[str], name: str) -> N
 
 def test_the_commands_are_those_of_the_readme() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["scripts"] == {"auto": "controller.cli:main", "gyrostat": "controller.cli:main"}
+    one = "controller.cli:main"
+    assert project["project"]["scripts"] == {
+        "auto": one,
+        "gyrostat": one,
+        "kubectl-gyrostat": "controller.cli.plugin:main",  # kubectl finds it by this name on the PATH
+    }
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == list(ROOMS)
     assert Path(ROOT / project["project"]["readme"]).is_file()

@@ -175,7 +175,7 @@ def _ready(settings: "Settings") -> None:
     from controller.instrumentation import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
-    if settings.policies is None:
+    if settings.policies is None and settings.kubernetes == "off":
         tell("note: without --policies the loop only watches")
     if settings.services is not None and local.running(settings.state) is None:
         tell(f"supervisor {local.start(settings.services, settings.state)} keeps the services of {settings.services}")

@@ -1,0 +1,88 @@
+"""A cluster as part of a loop: what is read of it, what is written to it, its policies, and what it is told."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from actions.platforms import Platform
+from actions.platforms.kubernetes.platform import KubernetesPlatform
+from controller.cluster.herald import Herald, Parts
+from controller.cluster.policies import Followed, PolicyObjects, resource
+from telemetry.sources.kubernetes.access import Access, by_kubeconfig, in_cluster
+from telemetry.sources.kubernetes.client import Client
+from telemetry.sources.kubernetes.source import KubernetesSource
+
+IN_CLUSTER = "in-cluster"
+PROTECTED = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Namespaces of the cluster itself."""
+
+
+def access(kubernetes: str) -> Access:
+    """The way that the setting names.
+
+    Raises:
+        AccessError: there is none.
+    """
+    return in_cluster(os.environ) if kubernetes == IN_CLUSTER else by_kubeconfig(Path(kubernetes))
+
+
+def spaces(namespaces: str) -> list[str]:
+    """The names in the setting; none for every namespace."""
+    return [name for name in namespaces.split(",") if name]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A cluster that is followed until the stack ends.
+
+    Attributes:
+        source: its workloads.
+        platform: the hands.
+        policies: its policy objects.
+        herald: tells it what was done; not started.
+    """
+
+    source: KubernetesSource
+    platform: Platform
+    policies: PolicyObjects
+    herald: Herald
+
+
+def join(
+    kubernetes: str,
+    namespaces: str,
+    timeout: float,
+    now: Callable[[], float],
+    count: Callable[[str, str], None],
+    stack: ExitStack,
+) -> Joined:
+    """Follow a cluster.
+
+    Args:
+        kubernetes: the setting of that name.
+        namespaces: the setting of that name.
+        timeout: seconds for one answer.
+        now: epoch seconds.
+        count: is told of each write that only says something.
+        stack: what ends it.
+
+    Raises:
+        AccessError: there is no way to it.
+    """
+    way = access(kubernetes)
+    client = stack.enter_context(contextlib.closing(Client(way, timeout)))
+    chosen = spaces(namespaces)
+    own = frozenset({way.namespace}) if kubernetes == IN_CLUSTER else frozenset[str]()
+    source = KubernetesSource(client, chosen, own)
+    policies = PolicyObjects(client, chosen)
+    episodes = Followed(client, [resource("Episode", name) for name in chosen or [""]])
+    for part in (source, policies, episodes):
+        stack.callback(part.close)
+        part.start()
+    platform = KubernetesPlatform(client, now, forbidden=PROTECTED | own)
+    herald = Herald(Parts(client, policies, episodes, now, count, socket.gethostname()))
+    return Joined(source, platform, policies, herald)

@@ -1,0 +1,70 @@
+"""A cluster with the chart installed in it, and the controller run beside it under exactly the rights of its pod."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.controlplane.build import folder
+from tests.controlplane.cluster import Cluster, kubeconfig, running
+from tests.controlplane.workloads import workload
+
+from .charts import CHART, NAMESPACE
+
+API = "/apis/gyrostat.dev/v1alpha1"
+_DISK = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "disk"},
+    "spec": {
+        "capacity": {"storage": "2Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "hostPath": {"path": "/tmp/unused"},
+        "storageClassName": "",
+    },
+}
+
+
+def install(cluster: Cluster, verb: str, *values: str) -> str:
+    sets = [word for value in values for word in ("--set", value)]
+    return cluster.helm(verb, "gyrostat", str(CHART), "-n", NAMESPACE, "--wait", "--timeout", "110s", *sets)
+
+
+@contextlib.contextmanager
+def with_chart(state: Path) -> Iterator[Cluster]:
+    """A cluster of its own, for kinds belong to the whole of it; its namespace lets in restricted pods only."""
+    with running(folder(), state) as cluster:
+        for name in ("shop", "blog"):
+            cluster.kubectl("create", "namespace", name)
+            cluster.apply(workload(name, "checkout"))
+        restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+        cluster.do("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
+        cluster.apply(_DISK)
+        install(cluster, "install", "mayAct.shop={Restart,Scale}")
+        yield cluster
+
+
+def token(cluster: Cluster) -> str:
+    """That of the controller's own pod, as the kubelet would project it."""
+    (pod,) = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name=gyrostat")["items"]
+    return cluster.bound_token(NAMESPACE, "gyrostat", pod["metadata"]["name"])
+
+
+@contextlib.contextmanager
+def controller(cluster: Cluster, state: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A loop as the pod would run it; its log is in `state`/log."""
+    state.mkdir(exist_ok=True)
+    own = state / "own.kubeconfig"
+    own.write_text(kubeconfig(cluster.server, cluster.ca, token(cluster)))
+    given = {"kubernetes": str(own), "state": str(state / "state"), "warmup": "0", "otlp": "off", "interval": "0.5"}
+    variables = {f"GYROSTAT_{name.upper()}": value for name, value in (given | settings).items()}
+    with (state / "log").open("ab") as log:
+        command = [str(Path(sys.executable).parent / "auto"), "loop"]
+        process = subprocess.Popen(command, env=os.environ | variables, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
