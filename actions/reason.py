@@ -28,6 +28,7 @@ class Reason(StrEnum):
     OWNED_BY_HPA = "OwnedByHPA"
     OWNED_BY_KEDA = "OwnedByKEDA"
     OWNED_BY_GITOPS = "OwnedByGitOps"
+    OWNED_BY_CONTROLLER = "OwnedByController"
     ROLLOUT_IN_PROGRESS = "RolloutInProgress"
     ROLLOUT_PAUSED = "RolloutPaused"
     NO_MECHANISM = "NoMechanism"

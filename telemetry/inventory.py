@@ -33,6 +33,7 @@ class By(StrEnum):
     HPA = "HPA"
     KEDA = "KEDA"
     GITOPS = "GitOps"
+    CONTROLLER = "Controller"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,12 @@ from controller.core.knobs import contested as is_contested
 from controller.core.wish import Wish
 from telemetry.inventory import By
 
-OWNED = {By.HPA: Reason.OWNED_BY_HPA, By.KEDA: Reason.OWNED_BY_KEDA, By.GITOPS: Reason.OWNED_BY_GITOPS}
+OWNED = {
+    By.HPA: Reason.OWNED_BY_HPA,
+    By.KEDA: Reason.OWNED_BY_KEDA,
+    By.GITOPS: Reason.OWNED_BY_GITOPS,
+    By.CONTROLLER: Reason.OWNED_BY_CONTROLLER,
+}
 """The reason by what kind of writer owns a field."""
 
 

@@ -13,7 +13,7 @@ from telemetry.inventory import By, Owner
 from telemetry.sources.kubernetes.objects import MANAGER, SHARED, Managed, Meta, Workload
 from telemetry.sources.kubernetes.pods import epoch
 
-DESIRED = "desired"
+DESIRED, ROLLOUT = "desired", "rollout"
 SPEC = "spec"
 """Where `Facts.writers` says who changed anything of the spec last."""
 _ADVICE = f"leave spec.replicas out of what is applied, or annotate the workload {SHARED}: replicas"
@@ -29,8 +29,12 @@ class _Applied(msgspec.Struct, frozen=True, gc=False):
 
 
 def owners(workload: Workload) -> dict[str, Owner]:
-    """Whose the number of instances is, by a manifest that somebody applies."""
+    """Whose the number of instances is, and the pod template: an operator's that made it, or an applied manifest's."""
     meta = workload.metadata
+    maker = next((owner for owner in meta.owner_references if owner.controller), None)
+    if maker is not None:  # what it takes back of the template would restart every pod once more
+        owner = Owner(By.CONTROLLER, f"{maker.kind} {maker.name} keeps it", "change that object instead")
+        return {DESIRED: owner, ROLLOUT: owner}
     if "replicas" in (word.strip() for word in meta.annotations.shared.split(",")):
         return {}
     for entry in meta.managed_fields:

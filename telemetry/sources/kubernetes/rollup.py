@@ -6,14 +6,14 @@ from math import inf, nan
 
 from telemetry.inventory import Autoscaler, Budget, By, Facts, Instance, Owner, Value
 from telemetry.sources.kubernetes.bounds import Bound, Scaler
-from telemetry.sources.kubernetes.ownership import DESIRED
+from telemetry.sources.kubernetes.ownership import DESIRED, ROLLOUT
 from telemetry.sources.kubernetes.pods import Seen
 from telemetry.sources.kubernetes.workloads import Known
 from telemetry.target import Target
 
 PLATFORM = "kubernetes"
-ROLLOUT, MINIMUM = "rollout", "autoscaler/minimum"
-"""The fields that hold our annotation on the pod template, and the fewest instances that an autoscaler keeps."""
+MINIMUM = "autoscaler/minimum"
+"""The field that holds the fewest instances that an autoscaler keeps."""
 _TROUBLES = 3
 
 

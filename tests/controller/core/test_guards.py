@@ -237,7 +237,7 @@ def test_a_guard_holds_what_nothing_else_would_hold(name: str) -> None:
 
 def test_every_reason_of_a_guard_is_shown_by_a_scenario() -> None:
     of_plans = {Reason.NOTHING_TO_DO, Reason.AT_LIMIT, Reason.GUARD_ERROR}
-    of_owners = {Reason.OWNED_BY_KEDA, Reason.OWNED_BY_GITOPS}  # as OwnedByHPA, see below
+    of_owners = {Reason.OWNED_BY_KEDA, Reason.OWNED_BY_GITOPS, Reason.OWNED_BY_CONTROLLER}  # as OwnedByHPA, see below
     assert {one.reason for one in SCENARIOS.values()} == set(Reason) - of_plans - of_owners
 
 

@@ -321,6 +321,18 @@ def test_who_declares_the_number_owns_it_and_who_only_wrote_it_does_not(entry, a
     assert (found["desired"].name if found else None) == owner
 
 
+def test_what_an_operator_made_is_its_own_and_so_is_the_template():
+    made = samples.deployment(
+        metadata={"ownerReferences": [{"kind": "Kafka", "name": "events", "uid": "k", "controller": True}]}
+    )
+    found = owners(decoded(made, Workload))
+    assert {path: (owner.by, owner.name) for path, owner in found.items()} == dict.fromkeys(
+        ("desired", "rollout"), (By.CONTROLLER, "Kafka events keeps it")
+    )
+    made["metadata"]["ownerReferences"][0]["controller"] = False
+    assert owners(decoded(made, Workload)) == {}
+
+
 def test_the_last_writer_is_the_one_of_the_subresource_which_carries_no_time():
     scale = {"manager": "hpa", "operation": "Update", "subresource": "scale"} | REPLICAS
     meta = written(ENTRY | REPLICAS, scale, ENTRY | REPLICAS | {"manager": "gyrostat", "time": at(0)}).metadata
