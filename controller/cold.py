@@ -101,7 +101,7 @@ def _read(settings: Settings, now: float) -> Iterator[tuple[list[Reading], Objec
     from telemetry.sources.kubernetes.access import AccessError  # noqa: PLC0415
 
     try:
-        with glance(settings.kubernetes, settings.namespaces, settings.call_timeout, now) as (reading, objects):
+        with glance(settings, now) as (reading, objects):
             yield [reading], objects
     except AccessError as error:
         raise OSError(f"there is no way to the cluster: {error}") from error

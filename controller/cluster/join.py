@@ -13,6 +13,7 @@ from actions.platforms import Platform
 from actions.platforms.kubernetes.platform import KubernetesPlatform
 from controller.cluster.herald import Herald, Parts
 from controller.cluster.policies import Followed, PolicyObjects, resource
+from controller.settings import Settings
 from telemetry.sources import Reading
 from telemetry.sources.kubernetes.access import Access, by_kubeconfig, in_cluster
 from telemetry.sources.kubernetes.client import Client
@@ -57,19 +58,13 @@ class Joined:
 
 
 def join(
-    kubernetes: str,
-    namespaces: str,
-    timeout: float,
-    now: Callable[[], float],
-    count: Callable[[str, str], None],
-    stack: ExitStack,
+    settings: Settings, trail: str, now: Callable[[], float], count: Callable[[str, str], None], stack: ExitStack
 ) -> Joined:
     """Follow a cluster.
 
     Args:
-        kubernetes: the setting of that name.
-        namespaces: the setting of that name.
-        timeout: seconds for one answer.
+        settings: in force.
+        trail: which one: it stands before the id of each intent in the API server's audit log.
         now: epoch seconds.
         count: is told of each write that only says something.
         stack: what ends it.
@@ -77,23 +72,23 @@ def join(
     Raises:
         AccessError: there is no way to it.
     """
-    way = access(kubernetes)
-    client = stack.enter_context(contextlib.closing(Client(way, timeout)))
-    chosen = spaces(namespaces)
-    own = frozenset({way.namespace}) if kubernetes == IN_CLUSTER else frozenset[str]()
+    way = access(settings.kubernetes)
+    client = stack.enter_context(contextlib.closing(Client(way, settings.call_timeout)))
+    chosen = spaces(settings.namespaces)
+    own = frozenset({way.namespace}) if settings.kubernetes == IN_CLUSTER else frozenset[str]()
     source = KubernetesSource(client, chosen, own)
     policies = PolicyObjects(client, chosen)
     episodes = Followed(client, [resource("Episode", name) for name in chosen or [""]])
     for part in (source, policies, episodes):
         stack.callback(part.close)
         part.start()
-    platform = KubernetesPlatform(client, now, forbidden=PROTECTED | own)
+    platform = KubernetesPlatform(client, now, trail=f"{trail}-", forbidden=PROTECTED | own)
     herald = Herald(Parts(client, policies, episodes, now, count, socket.gethostname()))
     return Joined(source, platform, policies, herald)
 
 
 @contextlib.contextmanager
-def glance(kubernetes: str, namespaces: str, timeout: float, now: float) -> Iterator[tuple[Reading, PolicyObjects]]:
+def glance(settings: Settings, now: float) -> Iterator[tuple[Reading, PolicyObjects]]:
     """One look at a cluster, for who has no loop: its workloads and its policies, as soon as they are known.
 
     What is not known within `PATIENCE` seconds is told as the reading's error.
@@ -101,9 +96,9 @@ def glance(kubernetes: str, namespaces: str, timeout: float, now: float) -> Iter
     Raises:
         AccessError: there is no way to it.
     """
-    chosen = spaces(namespaces)
+    chosen = spaces(settings.namespaces)
     with ExitStack() as stack:
-        client = stack.enter_context(contextlib.closing(Client(access(kubernetes), timeout)))
+        client = stack.enter_context(contextlib.closing(Client(access(settings.kubernetes), settings.call_timeout)))
         source, policies = KubernetesSource(client, chosen), PolicyObjects(client, chosen)
         for part in (source, policies):
             stack.callback(part.close)

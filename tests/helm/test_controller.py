@@ -1,5 +1,6 @@
 """The controller under exactly the chart's rights: policies as objects, and what it says of them in the cluster."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,6 +150,7 @@ def test_nothing_else_was_ever_written_by_the_account(running: Cluster):
         what = entry["objectRef"]
         name = "/".join(filter(None, (what["resource"], what.get("subresource"))))
         if name not in ours:
+            assert re.fullmatch(r"\w{8}-i[0-9]+", entry["auditID"])  # the intent in our trail, and which trail
             touched.add((what["namespace"], name, entry["verb"]))
     assert touched == {("shop", "pods/eviction", "create")}
 
