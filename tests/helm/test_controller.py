@@ -63,6 +63,7 @@ def events(cluster: Cluster, target: str) -> dict[str, str]:
 def running(own: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with controller(own, tmp_path_factory.mktemp("controller")):
         yield own
+        own.kubectl("delete", "rmp", "--all", "-n", "shop")
 
 
 def test_an_object_is_in_force_and_says_so(running: Cluster):
@@ -169,3 +170,4 @@ def test_a_right_that_is_missing_is_said_and_stops_nothing_else(own: Cluster, tm
         assert process.poll() is None
         own.do("PATCH", role, {"rules": rules}, "application/merge-patch+json")
         until(lambda: ready(own, "unsaid")[0] == "True", "as soon as it may, it says so")
+    own.kubectl("delete", "rmp", "--all", "-n", "shop")
