@@ -134,7 +134,7 @@ def test_under_enforce_a_sick_pod_is_evicted_and_that_it_helped_is_said(running:
     sick = first["metadata"]["name"]
     running.kubectl("set", "image", f"pod/{sick}", "app=registry.test/cart:crash", "-n", "shop")
     until(lambda: status(running, "heal").get("healed") == 1, "healed")
-    assert running.call("GET", f"/api/v1/namespaces/shop/pods/{sick}")[0] == 404
+    until(lambda: running.call("GET", f"/api/v1/namespaces/shop/pods/{sick}")[0] == 404, "it is gone")
     found = until(lambda: {"Do", "Verified", "Healed"} <= (e := events(running, "cart")).keys() and e, "Events")
     assert "Do Restart on shop/cart" in found["Do"]
     assert "[policy shop/heal]" in found["Do"]
