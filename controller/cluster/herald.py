@@ -174,9 +174,9 @@ class Herald:
         ended = {(space, name): status for name, (space, status) in self._over.items() if (space, name) not in shown}
         for (space, name), status in (shown | ended).items():
             one = there.get((space, name))
-            if one is None and (space, name) in shown:
+            if one is None:
                 self._write("episode", "POST", path("Episode", space), said.episode_object(name, space))
-            elif one is not None:
+            else:
                 self._update(one, status, path("Episode", space, name))
         for key, one in there.items():
             if key not in shown and key not in ended and self._too_many(one, there):

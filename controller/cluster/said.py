@@ -125,9 +125,11 @@ def episode_status(episode: Episode) -> dict[str, Any]:
 
 
 def ended_status(closed: Closed) -> dict[str, Any]:
-    """What is new of an episode that ended."""
+    """The status of an episode that ended; one that was short may have had none before."""
+    target = closed.key.target
+    about = {"policy": closed.key.policy, "target": f"{target.kind}/{target.name}", "uid": target.uid}
     ended = {"result": closed.result.value, "detail": text(closed.detail), "held": "", "closed": instant(closed.at)}
-    return ended | {"state": f"ended: {closed.result.value}"}
+    return about | ended | {"state": f"ended: {closed.result.value}"}
 
 
 def event(record: AnyRecord, number: int, reporter: str) -> dict[str, Any] | None:

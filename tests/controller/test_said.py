@@ -71,6 +71,7 @@ def test_an_episode_fits_its_kind_however_far_it_has_come(count: int):
 def test_the_end_of_an_episode_fits_its_kind():
     fits(said.ended_status(HEALED), "Episode")
     assert said.ended_status(HEALED)["closed"] == "1970-01-01T00:01:53Z"
+    assert said.ended_status(HEALED)["target"] == "Deployment/checkout"  # it may be all that is ever said of it
 
 
 def test_a_status_counts_what_is_open_by_reason_and_what_ended():
