@@ -1,7 +1,7 @@
 """A look without a loop: reads everything once, changes nothing, takes no epoch."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from controller.core.records import decode
 from controller.core.state import State, fold, load
 from controller.core.wish import Proposal, Rulebook
 from controller.loop import stop_flags
-from controller.policyset import PolicySet
+from controller.policyset import Objects, PolicySet
 from controller.settings import STORE, Settings
 from telemetry.columns import CLUSTERED, SENT, USUAL
 from telemetry.processor import Processor
 from telemetry.signals.definitions import Definitions
 from telemetry.signals.load import builtin
 from telemetry.snapshot import Snapshot
+from telemetry.sources import Reading
 
 _NEEDS_A_LOOP = frozenset({*SENT, *USUAL, "telemetry.age"})
 """Columns that are known only to whoever listened or looked for a while."""
@@ -66,11 +67,12 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
     clock.never_behind(state.at)
     now = clock.now()
     processor = Processor()
-    for source in sources(settings.state, settings.call_timeout):
-        processor.ingest(source.read(now))
+    with _read(settings, now) as (readings, objects):
+        for reading in readings:
+            processor.ingest(reading)
+        policies = PolicySet(settings.policies, settings.signals, objects)
+        policies.refresh(now)
     snapshot = processor.snapshot(now)
-    policies = PolicySet(settings.policies, settings.signals)
-    policies.refresh(now)
     for loaded in policies.changes(now, state):
         state.apply(loaded)
     found = PolicyAgent().propose(now, snapshot, policies.in_force(state), state, settings.limits)
@@ -83,6 +85,26 @@ def cold_look(settings: Settings) -> tuple[Look, tuple[str, ...]]:
     unknown = tuple(n for n, c in snapshot.columns.items() if n not in elsewhere and not c.known.any())
     look = Look(now, snapshot, state, rules, proposals, policies.problems, trouble, signals=policies.signals)
     return look, unknown
+
+
+@contextlib.contextmanager
+def _read(settings: Settings, now: float) -> Iterator[tuple[list[Reading], Objects | None]]:
+    """What the platform says, and policies that are objects there.
+
+    Raises:
+        OSError: there is no way to the cluster.
+    """
+    if settings.kubernetes == "off":
+        yield [source.read(now) for source in sources(settings.state, settings.call_timeout)], None
+        return
+    from controller.cluster.join import glance  # noqa: PLC0415 - who has no cluster pays nothing for it
+    from telemetry.sources.kubernetes.access import AccessError  # noqa: PLC0415
+
+    try:
+        with glance(settings, now) as (reading, objects):
+            yield [reading], objects
+    except AccessError as error:
+        raise OSError(f"there is no way to the cluster: {error}") from error
 
 
 def _remembered(state_dir: Path) -> tuple[State, str]:

@@ -54,7 +54,7 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         state_dir = _state_dir(settings, stack)
         clock, trail, checkpoints = _take_the_lead(settings, state_dir, stack)
         processor, instruments = Processor(), Instruments(settings.interval)
-        cluster = _cluster(settings, clock, instruments, stack)
+        cluster = _cluster(settings, trail, clock, instruments, stack)
         watcher = Watcher(_sources(settings, cluster), processor, clock, settings.interval)
         stack.callback(watcher.close)
         watcher.read_once()  # so that a platform is known to answer, or to be silent, before the first decision
@@ -89,7 +89,9 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         yield loop
 
 
-def _cluster(settings: Settings, clock: Clock, instruments: Instruments, stack: ExitStack) -> "Joined | None":
+def _cluster(
+    settings: Settings, trail: Trail, clock: Clock, instruments: Instruments, stack: ExitStack
+) -> "Joined | None":
     """The cluster that is looked after; None for the processes of this machine.
 
     Raises:
@@ -101,7 +103,7 @@ def _cluster(settings: Settings, clock: Clock, instruments: Instruments, stack: 
     from telemetry.sources.kubernetes.access import AccessError  # noqa: PLC0415
 
     try:
-        return join(settings.kubernetes, settings.namespaces, settings.call_timeout, clock.now, instruments.told, stack)
+        return join(settings, trail.store.chain.id[:8], clock.now, instruments.told, stack)
     except AccessError as error:
         raise OSError(f"there is no way to the cluster: {error}") from error
 

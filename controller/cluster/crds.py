@@ -105,15 +105,17 @@ _EPISODE_COLUMNS = (
 )
 
 
+_CONDITION = {
+    "type": {"type": "string", "maxLength": 316},
+    "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+    "observedGeneration": _count("generation of the policy that this is about"),
+    "lastTransitionTime": _TIME,
+    "reason": {"type": "string", "maxLength": 1024},
+    "message": {"type": "string", "maxLength": 32768},
+}
+
+
 def _policy_status() -> dict[str, Any]:
-    condition = {
-        "type": {"type": "string", "maxLength": 316},
-        "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-        "observedGeneration": _count("generation of the policy that this is about"),
-        "lastTransitionTime": _TIME,
-        "reason": {"type": "string", "maxLength": 1024},
-        "message": {"type": "string", "maxLength": 32768},
-    }
     held = {"reason": _TEXT, "count": _count("open episodes")}
     return {
         "type": "object",
@@ -129,7 +131,7 @@ def _policy_status() -> dict[str, Any]:
                 "items": {
                     "type": "object",
                     "required": ["type", "status", "lastTransitionTime", "reason", "message"],
-                    "properties": condition,
+                    "properties": _CONDITION,
                 },
             },
             "open": _count("episodes that are open"),

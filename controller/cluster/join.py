@@ -3,7 +3,8 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,15 @@ from actions.platforms import Platform
 from actions.platforms.kubernetes.platform import KubernetesPlatform
 from controller.cluster.herald import Herald, Parts
 from controller.cluster.policies import Followed, PolicyObjects, resource
+from controller.settings import Settings
+from telemetry.sources import Reading
 from telemetry.sources.kubernetes.access import Access, by_kubeconfig, in_cluster
 from telemetry.sources.kubernetes.client import Client
 from telemetry.sources.kubernetes.source import KubernetesSource
 
 IN_CLUSTER = "in-cluster"
+PATIENCE = 30.0
+"""Seconds that a look without a loop waits for a cluster."""
 PROTECTED = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces of the cluster itself."""
 
@@ -53,19 +58,13 @@ class Joined:
 
 
 def join(
-    kubernetes: str,
-    namespaces: str,
-    timeout: float,
-    now: Callable[[], float],
-    count: Callable[[str, str], None],
-    stack: ExitStack,
+    settings: Settings, trail: str, now: Callable[[], float], count: Callable[[str, str], None], stack: ExitStack
 ) -> Joined:
     """Follow a cluster.
 
     Args:
-        kubernetes: the setting of that name.
-        namespaces: the setting of that name.
-        timeout: seconds for one answer.
+        settings: in force.
+        trail: which one: it stands before the id of each intent in the API server's audit log.
         now: epoch seconds.
         count: is told of each write that only says something.
         stack: what ends it.
@@ -73,16 +72,40 @@ def join(
     Raises:
         AccessError: there is no way to it.
     """
-    way = access(kubernetes)
-    client = stack.enter_context(contextlib.closing(Client(way, timeout)))
-    chosen = spaces(namespaces)
-    own = frozenset({way.namespace}) if kubernetes == IN_CLUSTER else frozenset[str]()
+    way = access(settings.kubernetes)
+    client = stack.enter_context(contextlib.closing(Client(way, settings.call_timeout)))
+    chosen = spaces(settings.namespaces)
+    own = frozenset({way.namespace}) if settings.kubernetes == IN_CLUSTER else frozenset[str]()
     source = KubernetesSource(client, chosen, own)
     policies = PolicyObjects(client, chosen)
     episodes = Followed(client, [resource("Episode", name) for name in chosen or [""]])
     for part in (source, policies, episodes):
         stack.callback(part.close)
         part.start()
-    platform = KubernetesPlatform(client, now, forbidden=PROTECTED | own)
+    platform = KubernetesPlatform(client, now, trail=f"{trail}-", forbidden=PROTECTED | own)
     herald = Herald(Parts(client, policies, episodes, now, count, socket.gethostname()))
     return Joined(source, platform, policies, herald)
+
+
+@contextlib.contextmanager
+def glance(settings: Settings, now: float) -> Iterator[tuple[Reading, PolicyObjects]]:
+    """One look at a cluster, for who has no loop: its workloads and its policies, as soon as they are known.
+
+    What is not known within `PATIENCE` seconds is told as the reading's error.
+
+    Raises:
+        AccessError: there is no way to it.
+    """
+    chosen = spaces(settings.namespaces)
+    with ExitStack() as stack:
+        client = stack.enter_context(contextlib.closing(Client(access(settings.kubernetes), settings.call_timeout)))
+        source, policies = KubernetesSource(client, chosen), PolicyObjects(client, chosen)
+        for part in (source, policies):
+            stack.callback(part.close)
+            part.start()
+        until = time.monotonic() + PATIENCE
+        while (reading := source.read(now)).error or not policies.known:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        yield reading, policies

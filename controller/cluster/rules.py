@@ -43,23 +43,7 @@ def rules() -> dict[str, list[Rule]]:
             ),
         ],
         "ActionEntry": _entry(),
-        "ScaleParams": [
-            _rule("has(self.by) != has(self.to)", "say either by (a step) or to (a number), and only one of them"),
-            _rule(
-                "!has(self.to) || !(has(self.max) || has(self.min))",
-                "max and min bound a step by; with to they would mean nothing",
-            ),
-            _rule(
-                "!has(self.by) || !has(self.min) || !self.by.startsWith('+')",
-                "min bounds a step down; this step goes up",
-                ".min",
-            ),
-            _rule(
-                "!has(self.by) || !has(self.max) || !self.by.startsWith('-')",
-                "max bounds a step up; this step goes down",
-                ".max",
-            ),
-        ],
+        "ScaleParams": _scale(),
         "Verify": [
             _rule(  # CEL knows no days
                 "!has(self.initialDelay) || !has(self.within)"
@@ -74,6 +58,27 @@ def rules() -> dict[str, list[Rule]]:
 
 def _rule(rule: str, message: str, path: str = "") -> Rule:
     return {"rule": rule, "message": message} | ({"fieldPath": path, "reason": "FieldValueInvalid"} if path else {})
+
+
+def _scale() -> list[Rule]:
+    """A step or a number, and bounds that mean something."""
+    return [
+        _rule("has(self.by) != has(self.to)", "say either by (a step) or to (a number), and only one of them"),
+        _rule(
+            "!has(self.to) || !(has(self.max) || has(self.min))",
+            "max and min bound a step by; with to they would mean nothing",
+        ),
+        _rule(
+            "!has(self.by) || !has(self.min) || !self.by.startsWith('+')",
+            "min bounds a step down; this step goes up",
+            ".min",
+        ),
+        _rule(
+            "!has(self.by) || !has(self.max) || !self.by.startsWith('-')",
+            "max bounds a step up; this step goes down",
+            ".max",
+        ),
+    ]
 
 
 def _entry() -> list[Rule]:

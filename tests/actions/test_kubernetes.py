@@ -291,6 +291,17 @@ def test_a_daemon_set_has_no_number_but_can_be_rolled_out(rig):
     rig.cluster.do("DELETE", path("DaemonSet", rig.namespace, "agent"))
 
 
+def test_a_workload_whose_pods_are_replaced_by_hand_is_not_rolled_out(rig):
+    by_hand = workload(rig.namespace, "by-hand", kind="StatefulSet", replicas=1)
+    by_hand["spec"]["updateStrategy"] = {"type": "OnDelete"}
+    rig.cluster.apply(by_hand)
+    uid = rig.cluster.get(path("StatefulSet", rig.namespace, "by-hand"))["metadata"]["uid"]
+    change = Change(Target("kubernetes", "StatefulSet", rig.namespace, "by-hand", uid), ROLLOUT, None, NEWER)
+    assert rig.platform.apply(change, "i1") is FAIL
+    assert rig.platform.holds(change) is FAIL
+    rig.cluster.do("DELETE", path("StatefulSet", rig.namespace, "by-hand"))
+
+
 # --- rehearsal and rights
 
 

@@ -84,7 +84,7 @@ class Cluster:
     ) -> tuple[int, Any]:
         """One request with the administrator's hands (or another token's); status and decoded answer."""
         if self._pool is None:
-            self._pool = urllib3.PoolManager(ca_certs=str(self.ca), retries=False, timeout=WITHIN)
+            self._pool = urllib3.PoolManager(ca_certs=str(self.ca), retries=False, timeout=WITHIN, maxsize=8)
         sent = {"Authorization": f"Bearer {token or self.token}", "Accept": "application/json", "Content-Type": kind}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         data = None if body is None else json.dumps(body).encode()
@@ -298,6 +298,7 @@ def _prepare(binaries: Path, state: Path) -> Cluster:
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             "--horizontal-pod-autoscaler-sync-period=2s",
+            "--horizontal-pod-autoscaler-cpu-initialization-period=1s",  # else load counts after minutes
             "--node-monitor-grace-period=3600s",  # a node whose kwok had no CPU for a minute is not lost
         ],
         "kube-scheduler": [

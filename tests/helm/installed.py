@@ -29,6 +29,8 @@ _DISK = {
 
 def install(cluster: Cluster, verb: str, *values: str) -> str:
     sets = [word for value in values for word in ("--set", value)]
+    if verb == "upgrade":
+        sets.append("--force-conflicts")  # tests take rights away by hand, and Helm would leave those to them
     return cluster.helm(verb, "gyrostat", str(CHART), "-n", NAMESPACE, "--wait", "--timeout", "110s", *sets)
 
 

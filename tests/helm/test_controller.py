@@ -1,5 +1,6 @@
 """The controller under exactly the chart's rights: policies as objects, and what it says of them in the cluster."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ def events(cluster: Cluster, target: str) -> dict[str, str]:
 def running(own: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with controller(own, tmp_path_factory.mktemp("controller")):
         yield own
+        own.kubectl("delete", "rmp", "--all", "-n", "shop")
 
 
 def test_an_object_is_in_force_and_says_so(running: Cluster):
@@ -149,6 +151,7 @@ def test_nothing_else_was_ever_written_by_the_account(running: Cluster):
         what = entry["objectRef"]
         name = "/".join(filter(None, (what["resource"], what.get("subresource"))))
         if name not in ours:
+            assert re.fullmatch(r"\w{8}-i[0-9]+", entry["auditID"])  # the intent in our trail, and which trail
             touched.add((what["namespace"], name, entry["verb"]))
     assert touched == {("shop", "pods/eviction", "create")}
 
@@ -167,3 +170,4 @@ def test_a_right_that_is_missing_is_said_and_stops_nothing_else(own: Cluster, tm
         assert process.poll() is None
         own.do("PATCH", role, {"rules": rules}, "application/merge-patch+json")
         until(lambda: ready(own, "unsaid")[0] == "True", "as soon as it may, it says so")
+    own.kubectl("delete", "rmp", "--all", "-n", "shop")

@@ -160,3 +160,24 @@ def test_nobody_sees_a_traceback(own: Cluster, tmp_path: Path):
         assert done.returncode in (1, 2), words
         assert "Traceback" not in done.stderr
         assert done.stderr.startswith(("error:", "Error:", "usage:")) or "nowhere" in done.stderr
+
+
+def test_a_look_without_a_loop_sees_the_cluster_and_its_policies(shown: Cluster, tmp_path: Path):
+    """`auto` on a person's own machine, with a person's own rights: the same engine, nothing written."""
+    auto = [str(Path(sys.executable).parent / "auto"), "--json"]
+    environment = os.environ | {"GYROSTAT_KUBERNETES": str(shown.kubeconfig), "GYROSTAT_NAMESPACES": "shop"}
+    environment |= {"GYROSTAT_STATE": str(tmp_path / "none")}
+    before = len(shown.audit(user="admin"))
+    done = subprocess.run([*auto, "why", "shop/checkout"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["data"]
+    assert told["target"] == "shop/checkout"
+    assert told["health"] in ("ok", "sick")
+    holds = {each["policy"]: each["holds"] for each in told["policies"]}
+    assert holds["shop/shown"] in ("Pass", "Fail")
+    assert len(shown.audit(user="admin")) == before
+    assert not (tmp_path / "none").exists()
+    environment["GYROSTAT_KUBERNETES"] = "nowhere"
+    done = subprocess.run([*auto, "status"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "there is no way to the cluster" in json.loads(done.stderr or done.stdout)["error"]["message"]

@@ -80,8 +80,10 @@ class Rollout:
     def prepare(self, change: Change, fresh: Fresh, mark: str) -> Write | None:
         """A JSON patch that tests uid and generation: resourceVersion moves with every status of a sick workload."""
         found = fresh.writable(change.object)
-        if found is None or found.spec.paused or change.after != NEWER or not _same(_restarted(found), change.before):
+        if found is None or change.after != NEWER or not _same(_restarted(found), change.before):
             return None
+        if found.spec.paused or found.spec.update_strategy.type == "OnDelete":
+            return None  # the annotation would be there, and every pod would stay
         annotations = "/spec/template/metadata/annotations"
         mine: dict[str, Any] = {"op": "add", "path": f"{annotations}/{RESTARTED.replace('/', '~1')}", "value": mark}
         if found.spec.template.metadata.annotations is None:

@@ -8,7 +8,7 @@ import typer
 
 from controller.cli import client
 from controller.cli.app import app
-from controller.cli.errors import FINDINGS, refused
+from controller.cli.errors import FINDINGS, CliError, refused
 from controller.cli.output import Answer, Field, Format, tell
 from controller.cli.session import Session
 
@@ -25,7 +25,10 @@ def ask(session: Session, name: str, **args: Any) -> Mapping[str, Any]:
     from controller.cold import cold_look
     from controller.views import VIEWS
 
-    seen, unknown = cold_look(settings)
+    try:
+        seen, unknown = cold_look(settings)
+    except OSError as error:
+        raise CliError(str(error), "NoAnswer") from error
     names = f"{len(unknown)} columns unknown: {', '.join(unknown)}" if unknown else "no column unknown"
     every = len(unknown) == len(seen.snapshot.columns)
     tell(f"cold: no loop is running; {'every column unknown' if every else names}")

@@ -9,6 +9,7 @@ narrow structs of msgspec, and raises after the fact where a body does not fit i
 """
 
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -34,7 +35,13 @@ MANAGER = "gyrostat"
 
 _MOST = 64 << 20  # bytes of one answer, and of one line of a watch: a page of 500 large pods is 5 MiB
 _CHUNK = 1 << 16
-_CONNECTIONS = 16  # kept open: watches take one each
+_CONNECTIONS = 64  # kept open: watches take one each, and every effect under way
+_KEEPALIVE = [  # a peer that died behind a firewall is noticed while nothing is asked, not by the next write's silence
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
 
 T = TypeVar("T")
 
@@ -142,6 +149,7 @@ class Client:
         if access.cert_file:
             context.load_cert_chain(access.cert_file, access.key_file or None)
         options: dict[str, Any] = {"retries": False, "maxsize": _CONNECTIONS, "ssl_context": context}
+        options["socket_options"] = [*urllib3.connection.HTTPConnection.default_socket_options, *_KEEPALIVE]
         if access.server_name:
             options["server_hostname"] = options["assert_hostname"] = access.server_name
         self._pool: urllib3.PoolManager = (

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -185,6 +186,26 @@ def test_an_answer_beyond_all_measure_is_cut(serve, monkeypatch):
     _, client = serve(whole({"name": "x" * 2000}))
     with pytest.raises(MaybeDelivered, match="over 1000 bytes"):
         client.read("/", Named)
+
+
+def test_a_peer_that_dies_while_nothing_is_asked_is_noticed(serve):
+    _, client = serve(whole({"name": "web"}).replace(b"Connection: close\r\n", b""))
+    client.read("/", Named)
+    kept = client._pool.connection_from_url(client.access.server).pool.get(block=False).sock
+    assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+    kept.close()
+
+
+def test_who_only_asks_a_server_pays_nothing_for_the_official_client():
+    code = (
+        "import sys, actions.platforms.kubernetes.platform, telemetry.sources.kubernetes.client as c\n"
+        "from telemetry.sources.kubernetes.access import Access\n"
+        "c.Client(Access('https://127.0.0.1:1'))\n"
+        "print(sorted(set(sys.modules) & {'kubernetes', 'yaml', 'pydantic_settings', 'requests', 'aiohttp'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # --- watches
