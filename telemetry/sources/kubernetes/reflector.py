@@ -1,6 +1,6 @@
 """One kind of object, listed once and then watched: the same objects here as there, or a reason why not.
 
-Rule 1  A list is read whole, page by page; a page that has expired begins it anew.
+Rule 1  A list is read whole, page by page; an expired page begins it anew, and one that is late in smaller ones.
 Rule 2  A watch begins where the list, or the watch before it, stood, and the server ends it after a minute. So a stream
         that went dead is noticed within a minute, a quiet one moves on by its bookmark, and no list is ever needed.
 Rule 3  Versions only grow. What is older than what was seen is not taken: a repeated event is stepped over, one out of
@@ -17,7 +17,8 @@ import msgspec
 
 from telemetry.sources.kubernetes.objects import ListMeta
 
-PAGE = 500
+PAGE, SMALLEST = 500, 50
+"""Objects of a page, at first and after a server was too slow for that."""
 WATCH = 60.0
 """Seconds after which the server ends a watch."""
 SLACK = 8.0
@@ -172,6 +173,7 @@ class Reflector(Generic[S]):
         self._version = 0
         self._past_since = 0.0
         self._failures = self._unheard = 0
+        self._limit = PAGE
         self._stream: Lines | None = None
         self._ends_at = float("inf")
         self._lock = threading.Lock()
@@ -219,6 +221,8 @@ class Reflector(Generic[S]):
         standing = self.standing
         if isinstance(error, RelistError) or getattr(error, "status", 0) == GONE:
             standing.synced = False
+        elif isinstance(error, OSError) and not standing.synced:
+            self._limit = max(SMALLEST, self._limit // 2)
         standing.forbidden = getattr(error, "status", 0) == FORBIDDEN
         standing.why = _words(error, self.resource.name)
 
@@ -233,7 +237,7 @@ class Reflector(Generic[S]):
     def _list(self) -> None:
         """Everything there is, and where that stands."""
         found: dict[str, S] = {}
-        query = {"limit": str(PAGE)} | self._chosen()
+        query = {"limit": str(self._limit)} | self._chosen()
         while True:
             self.standing.lists += 1
             page = self._api.read(self.resource.path, self._page, query)
@@ -243,13 +247,13 @@ class Reflector(Generic[S]):
             meta = page.metadata
             if not meta.continue_:
                 break
-            query = {"limit": str(PAGE), "continue": meta.continue_} | self._chosen()
+            query = {"limit": str(self._limit), "continue": meta.continue_} | self._chosen()
         self._not_from_the_past(int(meta.resource_version))
         gone = [old for uid, old in self._here.items() if uid not in found]
         news = [new for uid, new in found.items() if uid not in self._here or self._here[uid].version != new.version]
         self._here, self._version = found, int(meta.resource_version)
         self._took(news, gone)
-        self.standing.synced, self.standing.current_at = True, self._timing.clock()
+        self.standing.synced, self.standing.current_at, self._limit = True, self._timing.clock(), PAGE
 
     def _not_from_the_past(self, version: int) -> None:
         """A list that is older than what was seen before comes from a server that is behind."""

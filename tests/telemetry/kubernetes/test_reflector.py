@@ -55,6 +55,14 @@ def test_a_page_that_has_expired_begins_the_list_anew():
     assert rig.server.asked[2][1].get("continue") is None
 
 
+def test_a_page_that_comes_too_late_is_asked_for_in_smaller_ones():
+    late = TimeoutError("the answer does not end")
+    rig = Rig(late, page(A, token="more"), late, *(late for _ in range(5)), page(A, B), [error(410)], page(A, rv="300"))
+    rig.run()
+    limits = [int(query["limit"]) for verb, query in rig.server.asked if verb == "list"]
+    assert limits == [500, 250, 250, 125, 62, 50, 50, 50, 50, 500]
+
+
 def test_a_pod_created_again_under_its_name_is_another_one():
     again = pod("web-1-a", rv="303", metadata={"uid": "p-2"})
     rig = Rig(page(A), [event("DELETED", pod("web-1-a", rv="302")), event("ADDED", again)]).run()

@@ -8,7 +8,7 @@ from telemetry.sources.kubernetes.access import Access
 from telemetry.sources.kubernetes.client import Client
 from telemetry.sources.kubernetes.source import KubernetesSource
 
-WITHIN = 30.0
+WITHIN = 60.0
 now = time.time  # noqa: TID251  as the loop has it
 
 
