@@ -205,7 +205,8 @@ class _Verification:
                 try:
                     checkpoint = parse(text)
                 except ValueError as error:
-                    if not text.endswith(b"}\n"):  # a power cut, or a write that is under way
+                    # a power cut, which may take any sector of a line, or a write that is under way
+                    if b"\0" in text or not text.endswith(b"}\n"):
                         self._notes.append(f"{where} is a torn line")
                         continue
                     raise _Bad(f"{where} is no checkpoint: {error}") from error
