@@ -19,6 +19,7 @@ from unittest.mock import patch
 from audit.checkpoint import Signer, require_exported, save
 from audit.journal import Claim, Entry, JournalError, Spend
 from audit.keys import KEY
+from audit.prune import Wish, prune
 from audit.stores import connection, sqlite
 from audit.stores.sqlite import SqliteStore
 from audit.verify import verify
@@ -38,12 +39,14 @@ class Moment:
         head: number of the last acknowledged record.
         epoch: acknowledged.
         signed: record of the last acknowledged checkpoint.
+        gone: acknowledged to be pruned up to this record.
         key: the signing key, once it is made.
     """
 
     head: int = 0
     epoch: int = 0
     signed: int = 0
+    gone: int = 0
     key: bytes = b""
 
 
@@ -54,17 +57,19 @@ class Life:
     Attributes:
         hashes: of the records, from the first on.
         wholes: by the number of the last record of each transaction: claims and number of spends.
+        gone: pruned up to this record in the course of it.
     """
 
     events: list[Event]
     hashes: list[bytes] = field(default_factory=list)
     wholes: dict[int, tuple[Mapping[str, str], int]] = field(default_factory=dict)
+    gone: int = 0
 
 
 def live(directory: Path, pragmas: dict[str, str]) -> Life:
-    """A store is made, led, filled, signed, closed and opened again; everything is recorded."""
+    """A store is made, led, filled, signed, closed, pruned and opened again; everything is recorded."""
     now = Moment()
-    with recording(directory, pragmas) as recorder:
+    with patch.object(sqlite, "PRUNE", 20), recording(directory, pragmas) as recorder:
         life = Life(recorder.events)
 
         def tell(**news: Any) -> None:
@@ -79,6 +84,10 @@ def live(directory: Path, pragmas: dict[str, str]) -> Life:
         for number in range(APPENDS):
             if number in (0, APPENDS * 5 // 8):
                 store.close()
+                if number:
+                    life.gone = prune(directory / NAME, Wish(float(number), "test", "test"), float(number)).first - 1
+                    assert life.gone > 20
+                    tell(gone=life.gone)
                 store = SqliteStore(directory / NAME)
                 tell(epoch=store.lead("test"))
             some = [Entry(float(number), "a", "k", f"s{number}", b"x" * 700)] * (1 + number % 2)
@@ -123,15 +132,20 @@ def lost(told: Moment, files: Files, life: Life, directory: Path) -> Iterator[st
 
 
 def _missing(store: SqliteStore, told: Moment, life: Life) -> Iterator[str]:
+    pruned = store.pruned()
+    gone = pruned.seq if pruned else 0
+    if gone not in (told.gone, life.gone):
+        yield f"records up to {gone}, which nobody pruned"
     found = [record.hash for record in store.after(0)]
-    if found != life.hashes[: len(found)]:
-        yield "the records, for others are there"
-    elif len(found) < told.head:
-        yield f"records {len(found) + 1} to {told.head}"
-    elif len(found) not in life.wholes:
-        yield f"half of a transaction: it ends at {len(found)}"
-    elif (dict(store.claims()), store.fetch("SELECT count(*) FROM spends")[0][0]) != life.wholes[len(found)]:
-        yield f"claims and budgets as they were at record {len(found)}"
+    head = gone + len(found)
+    if found != life.hashes[gone:head]:
+        yield "records, for others are there"
+    elif head < told.head:
+        yield f"records {head + 1} to {told.head}"
+    elif head not in life.wholes:
+        yield f"half of a transaction: it ends at {head}"
+    elif (dict(store.claims()), store.fetch("SELECT count(*) FROM spends")[0][0]) != life.wholes[head]:
+        yield f"claims and budgets as they were at record {head}"
     if store.epoch() < told.epoch:
         yield f"epoch {told.epoch}"
     saved = store.checkpoint()

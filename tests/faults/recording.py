@@ -157,6 +157,8 @@ class _Vfs(apsw.VFS):
 
 
 class _Rows(list[tuple[Any, ...]]):
+    rowcount = -1
+
     def fetchone(self) -> Any:
         return self.pop(0) if self else None
 
@@ -179,7 +181,9 @@ class Connection:
 
     def execute(self, sql: str, arguments: Sequence[Any] = ()) -> _Rows:
         rows = self._apsw.execute(self._pragmas.get(sql, sql), tuple(arguments)).fetchall()
-        return _Rows(tuple(v.encode() if isinstance(v, str) else v for v in row) for row in rows)
+        found = _Rows(tuple(v.encode() if isinstance(v, str) else v for v in row) for row in rows)
+        found.rowcount = self._apsw.changes()
+        return found
 
     def executescript(self, sql: str) -> None:
         self._apsw.execute(sql).fetchall()
