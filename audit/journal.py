@@ -172,7 +172,7 @@ class OverBudget(JournalError):
 
 
 class Full(JournalError):
-    """No space left; nothing of the transaction was kept. It works again by itself once there is space."""
+    """No space left; it works again by itself once there is some. Read before going on, as after `Unavailable`."""
 
 
 class Unavailable(JournalError):
@@ -230,7 +230,7 @@ class Store(Protocol):
             Fenced: the epoch is not the store's.
             Claimed: somebody else holds an object.
             OverBudget: a budget does not give that much.
-            Full: no space; nothing was kept.
+            Full: no space.
             Unavailable: it is unknown whether anything was kept.
             Unstorable: an entry can not become a record.
             ReadOnly: this store only reads.
