@@ -124,6 +124,17 @@ def test_a_short_rest_behind_a_long_past_is_opened_and_verified_to_its_beginning
     assert verify(path).first_bad == TAIL + 100
 
 
+def test_a_file_that_is_made_small_again_by_vacuum_holds_the_same(tmp_path):
+    path = make_journal(tmp_path / "state", 2000, (1900, 1950))
+    prune(path, wish(), NOW)
+    before = path.stat().st_size
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM")
+    assert path.stat().st_size < before / 4
+    report = verify(path)
+    assert (report.ok, report.records, report.pruned) == (True, 101, 1899)
+
+
 # What must not go
 
 
