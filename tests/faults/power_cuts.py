@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from audit.checkpoint import Signer, require_exported, save
+from audit.checkpoint import EXPORT, Signer, last_exported, require_exported, save
 from audit.journal import Claim, Entry, JournalError, Spend
 from audit.keys import KEY
 from audit.prune import Wish, prune
@@ -120,7 +120,11 @@ def lost(told: Moment, files: Files, life: Life, directory: Path) -> Iterator[st
         with closing(SqliteStore(directory / NAME)) as store:
             yield from _missing(store, told, life)
             if told.key:
-                require_exported(store, directory, Signer.open(directory).public)
+                public = Signer.open(directory).public
+                require_exported(store, directory, public)
+                exported = last_exported(directory / EXPORT, public)
+                if (exported.seq if exported else 0) < told.signed:
+                    yield f"exported checkpoint {told.signed}"
             head = store.head()[0]
             if store.append([Entry(1.0, "a", "k", "s", b"after")], epoch=None) != head + 1:
                 yield "its count"
