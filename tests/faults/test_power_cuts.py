@@ -1,13 +1,20 @@
 """F3: whatever a power cut leaves of the disk, no acknowledged record is lost. P17."""
 
+import shutil
+import sys
+from itertools import groupby
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.faults import power_cuts as f3
+from tests.faults import store_writer
 from tests.faults.disk import Ack, Disk, Name, Resize, Sync, Write, after_each, power_cuts
 from tests.faults.power_cuts import SETTINGS, Found, enumerate_cuts
+from tests.faults.recording import recording
+from tests.faults.rig import ROOT
+from tests.faults.system_calls import recorded, traced
 from tests.needs import need
 
 STATES = 4_000
@@ -54,6 +61,28 @@ def test_without_the_syncs_of_the_directory_records_are_lost(scratch):
 
 def test_made_under_its_own_name_a_journal_can_be_left_half_made(scratch):
     assert "half-made" in under("EXTRA, made in place", FEWER, scratch, first=60).examples
+
+
+def test_what_is_recorded_is_what_the_sqlite_that_we_ship_with_really_writes_and_syncs(scratch, tmp_path, monkeypatch):
+    """Two versions of SQLite and two ways of locking: the same files in the same order, and a sync at every same place.
+
+    How many pages stand between two syncs may differ. SQLite's own syncs of the directory are not recorded.
+    """
+    need(shutil.which("strace"), "needs strace with ptrace (apt-get install strace)")
+    monkeypatch.setattr(store_writer, "tell", lambda **_: None)
+    folder = scratch / "recorded"
+    folder.mkdir()
+    with recording(folder) as recorder:
+        store_writer.main(folder)
+    command = [sys.executable, "-m", "tests.faults.store_writer", str(scratch / "traced")]
+    really = traced(scratch / "traced", command, tmp_path / "strace", ROOT)
+
+    def places(words: list[str]) -> list[str]:
+        return [word for word, _ in groupby(word for word in words if word != "sync .")]
+
+    assert len(places(really)) > 100
+    assert places(recorded(recorder.events)) == places(really)
+    assert 8 < recorded(recorder.events).count("sync .") < really.count("sync .")
 
 
 # The disk itself: it must lose what may be lost, and nothing else
