@@ -77,6 +77,18 @@ def public_key(path: Path) -> bytes:
     return key.public_bytes_raw()
 
 
+def holds(key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the owner of this public key signed the message."""
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - heavy, and most runs need no signature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
 def _load(state_dir: Path) -> Signer:
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, most runs sign nothing
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above

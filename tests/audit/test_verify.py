@@ -244,6 +244,17 @@ def test_a_line_torn_by_a_power_cut_is_only_noted_and_the_next_one_counts(path):
     assert report.notes == (f"{path.parent / EXPORT}:3 is a torn line",)
 
 
+@pytest.mark.parametrize("lost", [slice(0, 200), slice(100, 300)])
+def test_a_line_that_lost_a_sector_in_a_power_cut_is_only_noted(path, lost):
+    lines = (path.parent / EXPORT).read_bytes().splitlines(keepends=True)
+    torn = bytearray(lines[1])
+    torn[lost] = bytes(200)
+    (path.parent / EXPORT).write_bytes(lines[0] + bytes(torn) + lines[2])
+    report = verify(path)
+    assert (report.ok, report.checked_checkpoints) == (True, 5)
+    assert report.notes == (f"{path.parent / EXPORT}:2 is a torn line",)
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "none", ""])
 def test_a_downgraded_algorithm_is_refused_at_the_first_record(path, algorithm):
     tamper(path, ("UPDATE chain SET algorithm = ?", (algorithm,)))
