@@ -129,7 +129,8 @@ class Reading(ABC):
             chain = self.chain
             signed = Checkpoint(chain.id, chain.algorithm, *columns)
             record = self.row(signed.seq)
-            if record and record[-1] == signed.hash and hashlib.sha256(state).digest() == signed.state:
+            whole = isinstance(state, bytes) and hashlib.sha256(state).digest() == signed.state
+            if whole and record and record[-1] == signed.hash:
                 return Saved(signed.seq, signed.hash, state, signed)
         return None
 

@@ -353,3 +353,15 @@ def test_who_holds_the_private_key_can_forge_and_the_documentation_says_so(path)
         export(path.parent / EXPORT, sign(signer, store.chain, (150, store.read(150).hash), b"", 5.0))
     assert verify(path).ok
     assert KEY in (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+
+
+@pytest.mark.parametrize("value", [5, 2.5, "text", -(1 << 63)])
+@pytest.mark.parametrize("column", ["state", "hash", "digest", "key", "signature", "at"])
+def test_a_checkpoint_column_of_another_type_is_found_and_stops_no_reader(path, column, value):
+    """Found by fuzzing: a state that is a number ended verification, and a controller's start, with a TypeError."""
+    tamper(path, (f"UPDATE checkpoints SET {column} = ? WHERE seq = 150", (value,)))
+    report = verify(path)
+    assert not report.ok
+    assert "checkpoint" in report.problem
+    with closing(open_read_only(path)) as store:  # whose signature it is, is asked by whoever uses it
+        assert store.checkpoint().seq == (100 if column in ("state", "hash", "digest") else 150)
