@@ -10,6 +10,9 @@ from audit.journal import Checkpoint, Saved, Unavailable
 
 Row = tuple[Any, ...]
 
+MAX_SEQ = (1 << 63) - 1
+"""The largest number of a record; a checkpoint from elsewhere may name a larger one."""
+
 PAGE = 64
 """Records read at a time: no read transaction outlives a page, so a slow reader never makes the WAL grow."""
 
@@ -83,7 +86,7 @@ class Reading(ABC):
 
     def row(self, seq: int) -> Row | None:
         """The raw row with this number."""
-        rows = self.fetch(_ONE, seq)
+        rows = self.fetch(_ONE, seq) if abs(seq) <= MAX_SEQ else []
         return rows[0] if rows else None
 
     def after(self, seq: int) -> Iterator[Stored]:

@@ -365,3 +365,15 @@ def test_a_checkpoint_column_of_another_type_is_found_and_stops_no_reader(path, 
     assert "checkpoint" in report.problem
     with closing(open_read_only(path)) as store:  # whose signature it is, is asked by whoever uses it
         assert store.checkpoint().seq == (100 if column in ("state", "hash", "digest") else 150)
+
+
+@pytest.mark.parametrize("seq", [1 << 63, (1 << 64) - 1])
+def test_a_checkpoint_of_a_record_that_no_journal_can_hold_is_a_missing_record(path, seq):
+    """Found by fuzzing: whoever signed it, the number ended verification with an OverflowError."""
+    signer = Signer.open(path.parent)
+    with closing(open_read_only(path)) as store:
+        export(path.with_name(EXPORT), sign(signer, store.chain, (seq, bytes(32)), b"", 1.0))
+        assert store.read(seq) is None
+    report = verify(path)
+    assert report.first_bad == RECORDS + 1
+    assert f"records {RECORDS + 1} to {seq} are missing" in report.problem
