@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from actions.platforms.local.control import Control as SupervisorControl
 from actions.platforms.local.control import Reply
 from actions.platforms.local.keeper import Keeper
+from actions.platforms.local.process import Process
 from actions.platforms.local.services import load as services
 from actions.platforms.local.slot import Slot, Why
 from controller.control import Control
@@ -37,8 +39,34 @@ services:
   - {name: db, namespace: shop, command: [sleep, "1"], protected: it holds data}
 """
 WORDS = ["view", "args", "target", "namespace", "status", "analyze", "episodes", "why", "say", "verb", "about", "act"]
-WORDS += [*Verb, "op", "ping", "list", "apply", "holds", "reload", "down", "atOnce", "path", "before", "after", "intent"]
-WORDS += ["desired", "slots/0/incarnation", "slots/0/healthy", "newer", "handled", "error", '{"', '":', "shop/web", "null", "own-storm"]
+WORDS += [
+    *Verb,
+    "op",
+    "ping",
+    "list",
+    "apply",
+    "holds",
+    "reload",
+    "down",
+    "atOnce",
+    "path",
+    "before",
+    "after",
+    "intent",
+]
+WORDS += [
+    "desired",
+    "slots/0/incarnation",
+    "slots/0/healthy",
+    "newer",
+    "handled",
+    "error",
+    '{"',
+    '":',
+    "shop/web",
+    "null",
+    "own-storm",
+]
 
 
 class _Inbox:
@@ -70,6 +98,8 @@ class _Host:
         for number, service in enumerate(services(file).values(), start=1):
             made = Keeper(service, f"u{number}", 3, 0.0, None, folder, lambda _: None, lambda: None)
             made.slots = {n: Slot(n, folder / "log", lambda _: None, lambda: None, Why("up")) for n in range(3)}
+            for n, slot in made.slots.items():
+                slot.process = Process(SimpleNamespace(pid=0), f"{n}@1.0", 0.0, None, 0)  # type: ignore[arg-type]  nobody looks at it
             self.keepers[f"{service.namespace}/{service.name}"] = made
 
     def locked(self, work: Callable[[Mapping[str, Keeper]], Reply]) -> Reply:
@@ -81,6 +111,8 @@ class _Host:
     def commit(self) -> None:
         for keeper in self.keepers.values():
             keeper.desired = 3
+            for slot in keeper.slots.values():
+                slot.wish = None
 
     def ping(self) -> Reply:
         return {}
@@ -131,7 +163,10 @@ def _to_supervisor(line: bytes) -> None:
     host = _WORLD.host
     host.accepted.clear()
     reply = _handled(_WORLD.supervisor._answer(line, _PEER))
-    require(bool(host.accepted) == (reply.get("verdict") == "Pass" and b"apply" in line), f"an effect and the answer {reply}")
+    require(
+        bool(host.accepted) == (reply.get("verdict") == "Pass" and b"apply" in line),
+        f"an effect and the answer {reply}",
+    )
     for effect in host.accepted:
         names = ("desired", *(f"slots/{number}/incarnation" for number in range(3)))
         require(effect["path"] in names, f"an effect on {effect['path']!r}, which is another name of a field")

@@ -14,8 +14,23 @@ _CELLS = np.array([np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, np.
 _AGES = np.array([np.nan, 0.0, 1.0, 1e9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 _STRINGS = [STRINGS.code(word) for word in ("", "web", "\U0001f600")]
 _SIGNALS = builtin().derived
-_OPERATORS = ("&&", "||", " ? ", " : ", "==", "!=", "<=", " in [", 'duration("1h")', "labels.", "target.labels[", "r'(a+)+$'")
-WORDS = sorted({*COLUMNS, *FUNCTIONS, *_SIGNALS, *_OPERATORS, "known(", "age(", "count(", "has(", ".matches(", ".startsWith("})
+_OPERATORS = (
+    "&&",
+    "||",
+    " ? ",
+    " : ",
+    "==",
+    "!=",
+    "<=",
+    " in [",
+    'duration("1h")',
+    "labels.",
+    "target.labels[",
+    "r'(a+)+$'",
+)
+WORDS = sorted(
+    {*COLUMNS, *FUNCTIONS, *_SIGNALS, *_OPERATORS, "known(", "age(", "count(", "has(", ".matches(", ".startsWith("}
+)
 
 
 def _column(name: str, number: int) -> Column:

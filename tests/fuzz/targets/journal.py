@@ -29,14 +29,34 @@ _ROOT = scratch()
 _GOOD = _ROOT / "good"
 _BYTES = make_journal(_GOOD, 12, (4, 9)).read_bytes()
 _SIGNER = Signer.open(_ROOT)
+_CHAIN = json.loads((_GOOD / EXPORT).read_text().splitlines()[0])["chain"]
 _TABLES = {
     "chain": ("id", "algorithm", "epoch"),
     "entries": ("seq", "at", "epoch", "actor", "kind", "subject", "body", "hash"),
     "checkpoints": ("seq", "hash", "digest", "at", "key", "signature", "state"),
     "claims": ("object", "holder"),
 }
-WORDS = ["chain", "algorithm", "seq", "hash", "state", "at", "key", "signature", "sha256", *_TABLES, "18446744073709551615"]
-WORDS += [kind.__name__.lower() for kind in AnyRecord.__args__] + ["episode", "target", "platform", "before", "after", "changes"]
+WORDS = [
+    "chain",
+    "algorithm",
+    "seq",
+    "hash",
+    "state",
+    "at",
+    "key",
+    "signature",
+    "sha256",
+    *_TABLES,
+    "18446744073709551615",
+]
+WORDS += [kind.__name__.lower() for kind in AnyRecord.__args__] + [
+    "episode",
+    "target",
+    "platform",
+    "before",
+    "after",
+    "changes",
+]
 
 
 def check(data: bytes) -> None:
@@ -110,7 +130,8 @@ def _rows(text: bytes) -> None:
             with contextlib.suppress(sqlite3.Error, OverflowError):
                 known = _value(value)
                 connection.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE _rowid_ = ?", (known, int(row))  # noqa: S608
+                    f"UPDATE {table} SET {column} = ? WHERE _rowid_ = ?",
+                    (known, int(row)),  # noqa: S608
                 )
         connection.commit()
     _read(path)
@@ -145,7 +166,8 @@ def _forged(text: bytes) -> None:
     try:
         fields = msgspec.json.decode(text)
         record = int(fields["seq"]), bytes.fromhex(fields["hash"])
-        made = checkpoints.sign(_SIGNER, Chain(str(fields["chain"])), record, b"", float(fields["at"]))
+        chain = Chain(str(fields["chain"]) or _CHAIN)
+        made = checkpoints.sign(_SIGNER, chain, record, b"", float(fields["at"]))
         line = checkpoints.line(made)
     except Exception:  # noqa: BLE001 - what can not be signed was never a checkpoint
         return
@@ -182,6 +204,7 @@ def _exported(text: bytes) -> None:
     require(export_csv([sealed], cells) == 1, "a record is missing")
     rows = list(csv.reader(io.StringIO(cells.getvalue(), newline=""), strict=True))
     require(len(rows) == 2 and len(rows[1]) == len(COLUMNS), "a cell breaks its row")
-    require(not any(cell.startswith(("=", "+", "@", "\t", "\r", "\n", "|", "%")) for cell in rows[1]), "a cell that runs")
+    require(
+        not any(cell.startswith(("=", "+", "@", "\t", "\r", "\n", "|", "%")) for cell in rows[1]), "a cell that runs"
+    )
     plain(said["at"])
-

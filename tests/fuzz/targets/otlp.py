@@ -35,7 +35,9 @@ WORDS = sorted({*identity.KEYS, *COLUMNS, "resourceSpans", "scopeSpans", "spans"
 def _processor() -> Processor:
     """One that knows a target, so that some of what is sent joins."""
     made = Processor()
-    made.ingest(Reading(NOW, "local", {Target("local", "Service", "shop", "web", "u1"): Facts(seen_at=NOW, desired=1, ready=1)}))
+    made.ingest(
+        Reading(NOW, "local", {Target("local", "Service", "shop", "web", "u1"): Facts(seen_at=NOW, desired=1, ready=1)})
+    )
     return made
 
 
@@ -106,9 +108,16 @@ def _picture(request: Request) -> object:
 
 def _of(batch: Batch) -> object:
     spans = batch.requests
-    lines = () if spans is None else (spans.origin.tobytes(), spans.started.tobytes(), spans.ended.tobytes(), spans.failed.tobytes())
+    lines = (
+        ()
+        if spans is None
+        else (spans.origin.tobytes(), spans.started.tobytes(), spans.ended.tobytes(), spans.failed.tobytes())
+    )
     if spans is not None:
-        require(len(spans.origin) == len(spans.started) == len(spans.ended) == len(spans.failed), "vectors of several lengths")
+        require(
+            len(spans.origin) == len(spans.started) == len(spans.ended) == len(spans.failed),
+            "vectors of several lengths",
+        )
         require(not len(spans.origin) or int(np.max(spans.origin)) < len(batch.origins), "a span of nobody")
     gauges = [(g.origin, g.column, struct.pack(">dd", g.value, g.at), g.points, g.temporal) for g in batch.gauges]
     return batch.origins, batch.items, lines, gauges

@@ -19,7 +19,13 @@ def _names(model: dict) -> list[str]:
 
 
 WORDS = sorted(
-    {*_names(RemediationPolicy.model_json_schema()), "gyrostat.dev/v1alpha1", "RemediationPolicy", "\n  - ", ": |\n    "}
+    {
+        *_names(RemediationPolicy.model_json_schema()),
+        "gyrostat.dev/v1alpha1",
+        "RemediationPolicy",
+        "\n  - ",
+        ": |\n    ",
+    }
 )
 
 

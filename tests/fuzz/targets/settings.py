@@ -52,6 +52,6 @@ def _loaded(flags: dict[str, str], config: Path | None) -> None:
         require(settings.origin(name) in ("flag", "environment", "file", "default"), "a value from nowhere")
     _ = settings.limits, settings.metrics_address, settings.otlp_address
     given = {name: value for name, value in settings.model_dump().items() if value is not None}
-    require(load(given, config).model_dump() == settings.model_dump(), "settings mean something else when given as flags")
-
-
+    require(
+        load(given, config).model_dump() == settings.model_dump(), "settings mean something else when given as flags"
+    )
