@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from telemetry.columns import COLUMNS, Column, Kind
-from telemetry.expression import ExpressionError, Program, compile_condition, compile_value, one_line
+from telemetry.columns import COLUMNS, Column, ColumnSpec, Kind
+from telemetry.expression import Derived, ExpressionError, Program, compile_condition, compile_value, one_line
 from telemetry.expression.overloads import FUNCTIONS
 from telemetry.expression.parse import MAX_BYTES
 from telemetry.signals.load import builtin
@@ -43,6 +43,8 @@ def _column(name: str, number: int) -> Column:
     return Column(spec, values, np.where(np.isnan(values), np.nan, _AGES), np.where(np.isnan(values), 0.0, 3.0))
 
 
+_SPECS = tuple(ColumnSpec("fuzz", kind, unit, "", 60.0) for kind, unit in ((Kind.NUMBER, "1"), (Kind.NUMBER, "ratio"), *(
+    (kind, "") for kind in (Kind.DURATION, Kind.BOOL, Kind.STRING))))
 _TABLE = {name: _column(name, number) for number, name in enumerate(sorted(COLUMNS))}
 
 
@@ -56,9 +58,12 @@ def check(data: bytes) -> None:
             _explained(source, error)
             condition = None
         try:
-            compile_value(source, COLUMNS, _SIGNALS)
+            derived = Derived(_SPECS[len(source) % len(_SPECS)], source, {"limit": 2.0})
+            value = compile_value(derived, COLUMNS, _SIGNALS)
         except ExpressionError as error:
             _explained(source, error)
+        else:
+            require(value.evaluate(_TABLE).shape == _CELLS.shape, "a signal with other rows")
         if condition is not None:
             _evaluated(source, condition)
 
