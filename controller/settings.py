@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from controller.setting_values import PoliciesPath, SomePath, Span, key, loopback, schedule
 from telemetry.documents import DocumentError, InvalidError, Problem, Seconds, parse, validate
 from telemetry.documents.files import read_file
-from telemetry.documents.problems import one_of, shown
+from telemetry.documents.problems import legible, one_of, shown
 from telemetry.documents.quantities import format_duration
 
 if TYPE_CHECKING:
@@ -291,8 +291,7 @@ def _unknown_names() -> Iterator[str]:
         if not variable.upper().startswith(PREFIX) or name in known:
             continue
         near = [f"did you mean {PREFIX}{match.upper()}?" for match in get_close_matches(name, known, n=1)]
-        label = variable if variable.isprintable() else shown(variable)
-        yield f"{label}: is no setting ({near[0] if near else '`auto settings` lists them all'})"
+        yield f"{legible(variable)}: is no setting ({near[0] if near else '`auto settings` lists them all'})"
 
 
 def _read(config: Path | None, flags: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -325,7 +324,7 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError as error:
         reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise DocumentError([Problem(shown(str(path)), 1, 1, "", reason)]) from None
+        raise DocumentError([Problem(str(path), 1, 1, "", reason)]) from None
 
 
 def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:

@@ -458,3 +458,16 @@ def test_a_megabyte_of_directives_is_refused_before_it_costs_anything(before):
     assert [(p.line, p.column, p.message) for p in caught.value.problems] == [
         (before.count("\n") + 1, 1 + len(before.rpartition("\n")[2]), "has a % directive")
     ]
+
+
+@pytest.mark.parametrize("name", ["a\udcff.yaml", "a\x1b[2J.yaml", "a\nb.yaml", "a\u202eb.yaml"])
+def test_the_name_of_a_file_can_not_speak_to_the_terminal_nor_end_the_printing(name):
+    """Found by fuzzing: a name that is no UTF-8 can not even be printed."""
+    with pytest.raises(DocumentError) as caught:
+        parse("a: [", name)
+    assert str(caught.value).isprintable()
+    assert caught.value.problems[0].file == name
+    with pytest.raises(DocumentError) as caught:
+        parse("a: [", "\u00fcber/" + "a" * 5000)
+    assert str(caught.value).startswith("\u00fcber/aaa")
+    assert len(str(caught.value)) < 4500
