@@ -37,7 +37,7 @@ def plain(text: str) -> None:
     """A message says something, in one line that hides nothing and does not grow with the input."""
     require(text.strip(), "an error says nothing")
     require(text.isprintable(), f"a message breaks its line, or holds what a terminal obeys: {text!r}")
-    require(len(text) <= 4096, f"a message of {len(text)} characters")
+    require(len(text) <= 8192, f"a message of {len(text)} characters")
 
 
 def grown(data: bytes, most: int = MOST) -> bytes:
