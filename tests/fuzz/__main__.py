@@ -1,7 +1,7 @@
 """Fuzz one target: `python -m tests.fuzz TARGET [--minutes 10] [--keep FOLDER]`.
 
-Starts from the committed corpus, prints what libFuzzer found, and ends with 1 if anything broke a rule. An input that did
-is kept in FOLDER; put it into `tests/fuzz/corpus/TARGET` with its mending, so that it is tried for ever.
+Starts from the committed corpus, prints what libFuzzer found, and ends with 1 if anything broke a rule. An input that
+did is kept in FOLDER; put it into `tests/fuzz/corpus/TARGET` with its mending, so that it is tried for ever.
 """
 
 import argparse

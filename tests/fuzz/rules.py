@@ -54,7 +54,7 @@ def grown(data: bytes, most: int = MOST) -> bytes:
 
 def scratch() -> Path:
     """A folder that goes with the process; in memory where there is such a place, for a fuzzer writes a lot."""
-    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of its own in it
+    memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="gyrostat-fuzz-", dir=memory if memory.is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

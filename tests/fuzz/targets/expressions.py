@@ -14,37 +14,29 @@ _CELLS = np.array([np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, np.
 _AGES = np.array([np.nan, 0.0, 1.0, 1e9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 _STRINGS = [STRINGS.code(word) for word in ("", "web", "\U0001f600")]
 _SIGNALS = builtin().derived
-_OPERATORS = (
-    "&&",
-    "||",
-    " ? ",
-    " : ",
-    "==",
-    "!=",
-    "<=",
-    " in [",
-    'duration("1h")',
-    "labels.",
-    "target.labels[",
-    "r'(a+)+$'",
-)
-WORDS = sorted(
-    {*COLUMNS, *FUNCTIONS, *_SIGNALS, *_OPERATORS, "known(", "age(", "count(", "has(", ".matches(", ".startsWith("}
-)
+_OPERATORS = ("&&", "||", " ? ", " : ", "==", "!=", "<=", " in [", 'duration("1h")', "labels.", "r'(a+)+$'")
+_CALLS = ("known(", "age(", "count(", "has(", ".matches(", ".startsWith(", "target.labels[")
+WORDS = sorted({*COLUMNS, *FUNCTIONS, *_SIGNALS, *_OPERATORS, *_CALLS})
 
 
 def _column(name: str, number: int) -> Column:
     spec = COLUMNS[name]
     values = np.roll(_CELLS, number)
     if spec.kind is Kind.BOOL:
-        values = np.where(values == values, values > 0, np.nan).astype(np.float64)
+        values = np.where(np.isnan(values), np.nan, values > 0)
     if spec.kind is Kind.STRING:
-        values = np.where(values == values, np.abs(np.nan_to_num(values)) > 0, np.nan) * _STRINGS[1]
+        values = np.where(np.isnan(values), np.nan, (values > 0) * _STRINGS[1])
     return Column(spec, values, np.where(np.isnan(values), np.nan, _AGES), np.where(np.isnan(values), 0.0, 3.0))
 
 
-_SPECS = tuple(ColumnSpec("fuzz", kind, unit, "", 60.0) for kind, unit in ((Kind.NUMBER, "1"), (Kind.NUMBER, "ratio"), *(
-    (kind, "") for kind in (Kind.DURATION, Kind.BOOL, Kind.STRING))))
+_SPECS = tuple(
+    ColumnSpec("fuzz", kind, unit, "", 60.0)
+    for kind, unit in (
+        (Kind.NUMBER, "1"),
+        (Kind.NUMBER, "ratio"),
+        *((kind, "") for kind in (Kind.DURATION, Kind.BOOL, Kind.STRING)),
+    )
+)
 _TABLE = {name: _column(name, number) for number, name in enumerate(sorted(COLUMNS))}
 
 
@@ -80,7 +72,7 @@ def _explained(source: str, error: ExpressionError) -> None:
 
 
 def _evaluated(source: str, condition) -> None:
-    require(len(source.encode()) <= MAX_BYTES, "an expression over the limit")
+    require(len(source.encode(errors="surrogatepass")) <= MAX_BYTES, "an expression over the limit")
     truth = condition.evaluate(_TABLE)
     require(not np.any(truth.true & truth.false), "true and false at once")
     margin = condition.margin(_TABLE)

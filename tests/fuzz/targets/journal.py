@@ -131,7 +131,7 @@ def _rows(text: bytes) -> None:
                 known = _value(value)
                 connection.execute(
                     f"UPDATE {table} SET {column} = ? WHERE _rowid_ = ?",
-                    (known, int(row)),  # noqa: S608
+                    (known, int(row)),
                 )
         connection.commit()
     _read(path)

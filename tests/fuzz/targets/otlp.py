@@ -25,11 +25,29 @@ NOW = 1_763_784_000.0
 _SIGNALS = tuple(Signal)
 _CONNECTION = 1 << 4
 """Bits of the first byte: signal (0, 1), JSON (2), gzip (3), a whole connection (4)."""
-WORDS = sorted({*identity.KEYS, *COLUMNS, "resourceSpans", "scopeSpans", "spans", "startTimeUnixNano", "endTimeUnixNano"}) + [
-    "resourceMetrics", "scopeMetrics", "metrics", "dataPoints", "asDouble", "asInt", "timeUnixNano", "isMonotonic",
-    "aggregationTemporality", "resourceLogs", "logRecords", "attributes", "stringValue", "intValue", "1.7e308", "POST /v1/traces HTTP/1.1\r\n",
-    "content-type: application/json\r\n", "content-length: ", "transfer-encoding: chunked\r\n", "content-encoding: gzip\r\n", "\r\n\r\n",
-]  # fmt: skip
+_JSON = (
+    "resourceSpans",
+    "scopeSpans",
+    "spans",
+    "startTimeUnixNano",
+    "endTimeUnixNano",
+    "resourceMetrics",
+    "scopeMetrics",
+)
+_JSON += (
+    "metrics",
+    "dataPoints",
+    "asDouble",
+    "asInt",
+    "timeUnixNano",
+    "isMonotonic",
+    "aggregationTemporality",
+    "1.7e308",
+)
+_JSON += ("resourceLogs", "logRecords", "attributes", "stringValue", "intValue")
+_HTTP = ("POST /v1/traces HTTP/1.1\r\n", "content-type: application/json\r\n", "content-length: ", "\r\n\r\n")
+_HTTP += ("transfer-encoding: chunked\r\n", "content-encoding: gzip\r\n")
+WORDS = sorted({*identity.KEYS, *COLUMNS, *_JSON, *_HTTP})
 
 
 def _processor() -> Processor:

@@ -10,9 +10,20 @@ _FOLDER = scratch()
 _FILE = _FOLDER / "gyrostat.yaml"
 _BETWEEN = b"\x1e"
 """Between the file and each variable (`NAME=value`) and flag (`--name=value`)."""
-WORDS = sorted({*Keys.model_fields, "Observe", "Recommend", "library", "127.0.0.1:", "[::1]:", "localhost:", "17 3 * * *"}) + [
-    "\x1eGYROSTAT_", "\x1e--", "500ms", "2h", "1e308", "off", "CONFIG=", "STATE=",
-]  # fmt: skip
+_VALUES = (
+    "Observe",
+    "Recommend",
+    "library",
+    "127.0.0.1:",
+    "[::1]:",
+    "localhost:",
+    "17 3 * * *",
+    "500ms",
+    "2h",
+    "1e308",
+    "off",
+)
+WORDS = sorted({*Keys.model_fields, *_VALUES, "\x1eGYROSTAT_", "\x1e--", "CONFIG=", "STATE="})
 
 
 def check(data: bytes) -> None:
