@@ -320,7 +320,7 @@ def test_a_time_in_the_future_just_happened() -> None:
 
 @pytest.mark.parametrize("damage", [b'{"kind":"\xff"}', b"[" * 100_000, b"{}", b'{"kind":"opened","at":1e400}'])
 def test_bytes_that_are_no_record_and_no_state_are_one_kind_of_error(damage: bytes) -> None:
-    """Found by fuzzing: what is no UTF-8, or nests too deep, came out as an error that no reader of the trail expects."""
+    """Found by fuzzing: what is no UTF-8, or nests too deep, came out as an error that no reader expects."""
     with pytest.raises(msgspec.DecodeError):
         decode(damage)
     with pytest.raises(msgspec.DecodeError):
