@@ -117,6 +117,8 @@ class Reading(ABC):
         """The checkpoints of records behind `seq` that the database keeps, at most `PAGE`."""
         rows = self.fetch(f"{_SIGNED} FROM checkpoints WHERE seq > ? ORDER BY seq LIMIT {PAGE}", seq)
         chain = self.chain if rows else Chain("")
+        if not all(isinstance(row[0], int) for row in rows):
+            raise Unavailable("the journal is damaged: a checkpoint has no number")
         return [Checkpoint(chain.id, chain.algorithm, *row) for row in rows]
 
     def states(self) -> list[Row]:
@@ -131,7 +133,7 @@ class Reading(ABC):
         for *columns, state in newest:
             chain = self.chain
             signed = Checkpoint(chain.id, chain.algorithm, *columns)
-            record = self.row(signed.seq)
+            record = self.row(signed.seq) if isinstance(signed.seq, int) else None
             whole = isinstance(state, bytes) and hashlib.sha256(state).digest() == signed.state
             if whole and record and record[-1] == signed.hash:
                 return Saved(signed.seq, signed.hash, state, signed)
