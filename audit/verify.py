@@ -247,7 +247,7 @@ class _Verification:
         """What the chain does not cover: the states of checkpoints, and the pages of the file."""
         try:
             for seq, digest, state in self._store.states():
-                if hashlib.sha256(state).digest() != digest:
+                if not isinstance(state, bytes) or hashlib.sha256(state).digest() != digest:
                     raise _Bad(f"the state that checkpoint {seq} keeps is not the one that was signed")
             verdict = self._store.fetch("PRAGMA quick_check(1)")[0][0]
         except JournalError as error:

@@ -10,6 +10,9 @@ from audit.journal import Checkpoint, Pruned, Saved, Unavailable
 
 Row = tuple[Any, ...]
 
+MAX_SEQ = (1 << 63) - 1
+"""The largest number of a record; a checkpoint from elsewhere may name a larger one."""
+
 PAGE = 64
 """Records read at a time: no read transaction outlives a page, so a slow reader never makes the WAL grow."""
 
@@ -83,7 +86,7 @@ class Reading(ABC):
 
     def row(self, seq: int) -> Row | None:
         """The raw row with this number."""
-        rows = self.fetch(_ONE, seq)
+        rows = self.fetch(_ONE, seq) if abs(seq) <= MAX_SEQ else []
         return rows[0] if rows else None
 
     def after(self, seq: int) -> Iterator[Stored]:
@@ -115,6 +118,8 @@ class Reading(ABC):
         """The checkpoints of records behind `seq` that the database keeps, at most `PAGE`."""
         rows = self.fetch(f"{_SIGNED} FROM checkpoints WHERE seq > ? ORDER BY seq LIMIT {PAGE}", seq)
         chain = self.chain if rows else Chain("")
+        if not all(isinstance(row[0], int) for row in rows):
+            raise Unavailable("the journal is damaged: a checkpoint has no number")
         return [Checkpoint(chain.id, chain.algorithm, *row) for row in rows]
 
     def pruned(self) -> Pruned | None:
@@ -149,8 +154,9 @@ class Reading(ABC):
         for *columns, state in newest:
             chain = self.chain
             signed = Checkpoint(chain.id, chain.algorithm, *columns)
-            record = self.row(signed.seq)
-            if record and record[-1] == signed.hash and hashlib.sha256(state).digest() == signed.state:
+            record = self.row(signed.seq) if isinstance(signed.seq, int) else None
+            whole = isinstance(state, bytes) and hashlib.sha256(state).digest() == signed.state
+            if whole and record and record[-1] == signed.hash:
                 return Saved(signed.seq, signed.hash, state, signed)
         return None
 

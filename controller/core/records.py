@@ -5,6 +5,7 @@ Only what is declared here can be stored: free-form data never enters a record.
 """
 
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
@@ -303,6 +304,23 @@ def decode(body: bytes) -> AnyRecord:
     """The record of these bytes.
 
     Raises:
-        msgspec.ValidationError: the bytes are no record of this version.
+        msgspec.DecodeError: the bytes are no record of this version.
     """
-    return _decoder.decode(body)
+    return decoded(_decoder, body)
+
+
+T = TypeVar("T")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
+    """What is in these bytes; whatever is wrong with them is one kind of error.
+
+    Raises:
+        msgspec.DecodeError: they are not what this decoder reads.
+    """
+    try:
+        return decoder.decode(content)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"it is not UTF-8: {error}") from None
+    except RecursionError:
+        raise msgspec.DecodeError("it is nested too deeply") from None

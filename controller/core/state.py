@@ -31,6 +31,7 @@ from controller.core.records import (
     Storm,
     Verb,
     claims_of,
+    decoded,
 )
 from policies.model import REMEMBERED
 from telemetry.verdict import Verdict
@@ -376,9 +377,9 @@ def load(image: bytes) -> State:
     """The state of these bytes: `load(dump(state)) == state`.
 
     Raises:
-        msgspec.ValidationError: they are no checkpoint of this version.
+        msgspec.DecodeError: they are no checkpoint of this version.
     """
-    i = msgspec.json.decode(image, type=_Image)
+    i = decoded(msgspec.json.Decoder(_Image), image)
     return State(
         *i.scalars,
         episodes={e.key: e for e in i.episodes},

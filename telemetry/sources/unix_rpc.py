@@ -349,7 +349,7 @@ def _receive(connection: socket.socket, deadline: float) -> dict[str, Any]:
             raise ConnectionAbortedError(f"the reply is over {_MOST_REPLY} bytes")
     try:
         reply = msgspec.json.decode(buffer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConnectionAbortedError(f"the reply is no JSON: {error}") from error
     if not isinstance(reply, dict):
         raise ConnectionAbortedError("the reply is no JSON object")

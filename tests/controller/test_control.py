@@ -78,3 +78,12 @@ def test_a_loop_that_does_not_turn_delays_no_reader_for_ever(
     with closing(Control(place, made.loop, VIEWS)):
         reply = call(place / SOCKET, {"say": {"verb": "pause", "why": "x"}})
         assert "did not come round in time" in reply["refused"]
+
+
+@pytest.mark.parametrize("view", ["status", "analyze", "episodes", "why"])
+@pytest.mark.parametrize("args", [[1], "shop", 3, True])
+def test_arguments_that_are_no_object_are_refused_in_words(made: Shell, place: Path, view: str, args: object) -> None:
+    """Found by fuzzing: they came out as the AttributeError of a view."""
+    made.turns(2)
+    with closing(Control(place, made.loop, VIEWS)):
+        assert "args" in call(place / SOCKET, {"view": view, "args": args})["refused"]

@@ -316,3 +316,20 @@ def test_records_of_an_episode_that_is_over_change_nothing() -> None:
 def test_a_time_in_the_future_just_happened() -> None:
     assert age(10.0, 4.0) == 6.0
     assert age(4.0, 10.0) == 0.0
+
+
+@pytest.mark.parametrize("damage", [b'{"kind":"\xff"}', b"[" * 100_000, b"{}", b'{"kind":"opened","at":1e400}'])
+def test_bytes_that_are_no_record_and_no_state_are_one_kind_of_error(damage: bytes) -> None:
+    """Found by fuzzing: what is no UTF-8, or nests too deep, came out as an error that no reader expects."""
+    with pytest.raises(msgspec.DecodeError):
+        decode(damage)
+    with pytest.raises(msgspec.DecodeError):
+        load(damage)
+
+
+def test_a_value_that_nests_too_deep_is_no_record() -> None:
+    body = encode(intent(POLICY, WEB, scale_plan(WEB)))
+    deep = body.replace(b'"after":5', b'"after":' + b"[" * 100_000, 1)
+    assert deep != body
+    with pytest.raises(msgspec.DecodeError, match="nest"):
+        decode(deep)
