@@ -124,10 +124,9 @@ def deaf_clients(path: Path, count: int, line: bytes, *, finish: bool = True) ->
         for _ in range(count):
             client = socket.socket(socket.AF_UNIX)
             clients.append(client)
-            client.settimeout(2.0)
+            client.connect(str(path))  # waits for a place in the queue, if it must
+            client.setblocking(False)
             with contextlib.suppress(OSError):
-                client.connect(str(path))
-                client.setblocking(False)
                 client.send((line + b"\n") * 50 if finish else line)
         yield clients
     finally:

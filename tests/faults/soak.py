@@ -19,11 +19,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import numpy as np
 import psutil
 
+from controller.clock import Clock
 from controller.compose import STORE
 from tests.faults.lab import DAY, HOUR, Y2200, Lab, deaf_clients
 from tests.faults.matrix import STORIES, Run, calm, check, policies, services
@@ -33,6 +33,7 @@ RESTLESS = 0.15
 """Share of the time, at first and again half of it at the end, in which the loop is killed."""
 WARM = 0.2
 """Share of the long life that is warm-up: caches fill, windows fill."""
+CLOCK = Clock()
 SAMPLE = 5.0
 """Seconds between two looks at the processes."""
 MIB = 1 << 20
@@ -63,7 +64,7 @@ def silent_source(lab: Lab, dice: random.Random) -> Iterator[None]:
 @contextlib.contextmanager
 def wrong_clock(lab: Lab, dice: random.Random) -> Iterator[None]:
     """The wall clock jumps, and back."""
-    lab.shift_clock(dice.choice([HOUR, -HOUR, 10 * DAY, -10 * DAY, Y2200 - datetime.now(UTC).timestamp()]))
+    lab.shift_clock(dice.choice([HOUR, -HOUR, 10 * DAY, -10 * DAY, Y2200 - CLOCK.now()]))
     try:
         yield
     finally:
@@ -112,7 +113,7 @@ def _send(lab: Lab, stop: threading.Event, salt: int) -> None:
     number = 0
     while not stop.is_set():
         number += 1
-        body = traces(50, at=datetime.now(UTC).timestamp(), name=f"n{salt}-{number % 500}").SerializeToString()
+        body = traces(50, at=CLOCK.now(), name=f"n{salt}-{number % 500}").SerializeToString()
         try:
             connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
             connection.getresponse().read()
