@@ -314,7 +314,8 @@ def _held(at: float, keys: Sequence[Key], reason: Reason, detail: str) -> list[H
 
 def _outcome(now: float, answer: Answer) -> Outcome:
     intent = answer.intent
-    return Outcome(now, intent.key, intent.number, answer.result, answer.detail, answer.found, answer.settled)
+    told = (answer.result, answer.detail, answer.found, answer.settled, answer.taken)
+    return Outcome(now, intent.key, intent.number, *told)
 
 
 def stop_flags(state_dir: Path) -> Mapping[str, str]:

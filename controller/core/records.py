@@ -161,6 +161,7 @@ class Outcome(Record, frozen=True):
         result: PASS written, FAIL surely nothing is left of it, UNKNOWN may have been written.
         found: for each probe of the plan, its verdict.
         settled: the answer was read back after a crash or an ambiguous reply.
+        taken: what we held was found to be somebody else's value; only then is a refusal their doing.
     """
 
     key: Key
@@ -169,6 +170,7 @@ class Outcome(Record, frozen=True):
     detail: str = ""
     found: tuple[Verdict, ...] = ()
     settled: bool = False
+    taken: bool = False
 
 
 class Passed(Record, frozen=True):

@@ -190,7 +190,7 @@ class State(msgspec.Struct):
             name = f"{change.object}#{change.path}"
             if outcome.result is not Verdict.FAIL:
                 self.knobs[name] = moved(self.knobs.get(name), change, intent.at)
-            elif intent.step is not Step.DO and not outcome.settled:
+            elif outcome.taken:
                 self.knobs[name] = reverted(self.knobs.get(name), outcome.at)
 
     def _intend(self, episode: Episode, intent: Intent) -> None:
