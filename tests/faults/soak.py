@@ -12,13 +12,16 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -206,7 +209,9 @@ class Soak:
                 self.line(made, last=True)
             except AssertionError as error:
                 self.books.violations.append(f"round {self.books.rounds}: {error}")
-                say({"violated": self.books.violations[-1], "state": str(made.state)})
+                kept = Path(tempfile.mkdtemp(prefix="gyrostat-soak-"))  # trail, effect log and log, to be read
+                shutil.copytree(made.state, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+                say({"violated": self.books.violations[-1], "kept": str(kept)})
             finally:
                 made.close()
         return 1 if self.books.violations or not self.books.rounds else 0
