@@ -4,7 +4,6 @@ One intent is performed by one thread of a pool; its answer comes back through `
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Event
@@ -13,6 +12,7 @@ from time import monotonic
 from actions.plan import Change
 from actions.platforms import Platform
 from controller.core.records import Intent, Step
+from telemetry.sources.pool import ready_pool
 from telemetry.verdict import Verdict
 
 SETTLE_WITHIN, SETTLE_EVERY = 25.0, 0.5
@@ -69,7 +69,7 @@ class Executor:
         self.done: SimpleQueue[Answer] = SimpleQueue()
         self._platforms, self._may_write, self._boundary = platforms, may_write, boundary
         self._closing = Event()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="effect")
+        self._pool = ready_pool(threads, "effect")
 
     def perform(self, committed: Committed) -> None:
         """Write the intent's changes; answers through `done`."""

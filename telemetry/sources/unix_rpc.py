@@ -23,6 +23,8 @@ from typing import Any
 
 import msgspec
 
+from telemetry.sources.pool import ready_pool
+
 # a string (closed or not, so that the scan is linear for any bytes) or one bracket
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _LONGEST = 100  # bytes of a path that surely fit into sockaddr_un (108 with its end)
@@ -106,6 +108,7 @@ class Server:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._closing = False
+        self._pool = ready_pool(limits.connections, f"serve {path.name}")
         self._listener = _listen(path, limits.connections)
         self._inode = path.stat().st_ino
         self._acceptor = threading.Thread(target=self._accept, name=f"accept {path.name}", daemon=True)
@@ -127,6 +130,7 @@ class Server:
                 self.path.unlink()
         for _ in range(self._limits.connections):  # every connection has ended
             self._free.acquire(timeout=self._limits.seconds)
+        self._pool.shutdown(wait=False)
 
     def _accept(self) -> None:
         while not self._closing:
@@ -143,14 +147,7 @@ class Server:
                 self._refused("connections")
                 _turn_away(connection, f"{self._limits.connections} requests are under way at {self.path}: try again")
             else:
-                self._spawn(connection, peer)
-
-    def _spawn(self, connection: socket.socket, peer: Peer) -> None:
-        try:
-            threading.Thread(target=self._serve, args=(connection, peer), name="serve", daemon=True).start()
-        except RuntimeError as error:  # the system has no thread for us now
-            self._free.release()
-            _turn_away(connection, str(error))
+                self._pool.submit(self._serve, connection, peer)
 
     def _serve(self, connection: socket.socket, peer: Peer) -> None:
         try:

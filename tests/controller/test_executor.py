@@ -1,7 +1,7 @@
 """The executor performs what is durable, settles doubt by reading, and repeats nothing."""
 
 from collections.abc import Iterator, Sequence
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -331,3 +331,14 @@ def test_a_first_step_that_comes_too_late_accuses_nobody(bench: Bench) -> None:
     bench.platform.edit(bench.web, 4)
     answer = bench.perform(intent(scale(bench.web)))
     assert (answer.result, answer.taken) == (FAIL, False)
+
+
+def test_no_thread_is_started_once_it_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is short, starting one fails, or never returns."""
+
+    def refuse(_thread: Thread) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    for n in range(4):
+        assert bench.perform(intent(scale(bench.web, 3 + n, 4 + n))).result is PASS
