@@ -1,8 +1,7 @@
-"""A rig whose loop can be given a wrong clock, little memory, or the product's own bounds; and unkind clients."""
+"""A rig whose loop can be given a wrong clock or the product's own bounds; and unkind clients."""
 
 import contextlib
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -34,14 +33,12 @@ class Lab(Rig):
     Attributes:
         product: start `auto loop`, with every bound of the product, rather than the loop that obeys orders.
         environment: of the next loop, over that of the harness.
-        memory: bytes of address space that the next loop may have; None for no limit.
     """
 
     def __init__(self, services: dict[str, int], policies: dict[str, dict], **settings: object) -> None:
         super().__init__(services, policies, **settings)
         self.product = False
         self.environment: dict[str, str] = {}
-        self.memory: int | None = None
 
     def start_loop(self, *words: str) -> None:
         assert self.loop is None or self.loop.poll() is not None
@@ -56,7 +53,6 @@ class Lab(Rig):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=None if self.memory is None else limited(self.memory),  # noqa: PLW1509  no threads here
             )
 
     def restart_loop(self) -> None:
@@ -105,15 +101,6 @@ def lab(services: dict[str, int], policies: dict[str, dict], **settings: object)
         yield made
     finally:
         made.close()
-
-
-def limited(bytes_: int) -> Callable[[], None]:
-    """For `preexec_fn`: no more address space than this."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
-
-    return limit
 
 
 @contextlib.contextmanager

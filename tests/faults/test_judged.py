@@ -1,4 +1,4 @@
-"""F17, F19, F20, F22, F23, F24, real processes under the product's own bounds: what nobody understands is left alone."""
+"""F17, F19, F20, F22, F23, F24, with real processes and the bounds of the product: in doubt, hands off."""
 
 import os
 import signal
