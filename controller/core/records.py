@@ -278,10 +278,17 @@ class Loaded(Record, frozen=True):
 
 
 class Led(Record, frozen=True):
-    """A leadership began; intents of older epochs without outcome are classified before anything new."""
+    """A leadership began; intents of older epochs without outcome are classified before anything new.
+
+    Attributes:
+        jumped: seconds that the wall clock jumped forward since the last one: they did not pass.
+        ahead: seconds by which the trail's time is ahead of the calendar, by which windows go.
+    """
 
     epoch: int
     holder: str
+    jumped: float = 0.0
+    ahead: float = 0.0
 
 
 OWN_STORM = "own-storm"
