@@ -28,7 +28,7 @@ class Control:
 
     def __init__(self, state_dir: Path, loop: Loop, views: Mapping[str, View]) -> None:
         self._loop, self._views = loop, views
-        self._server = Server(state_dir / SOCKET, self._answer)
+        self._server = Server(state_dir / SOCKET, self._answer, refused=lambda why: loop.refused(f"control_{why}"))
 
     def close(self) -> None:
         """Stop answering."""

@@ -57,10 +57,10 @@ class Trail:
             new.append(record)
         return new
 
-    def lead(self, now: float, holder: str) -> None:
-        """Begin a leadership: from here no older epoch can append an effect."""
+    def lead(self, now: float, holder: str, jumped: float = 0.0, ahead: float = 0.0) -> None:
+        """Begin a leadership: from here no older epoch can append an effect; for `jumped` and `ahead` see `Led`."""
         self.epoch = self.store.lead(holder)
-        self.append([Led(now, self.epoch, holder)], {})
+        self.append([Led(now, self.epoch, holder, jumped, ahead)], {})
         self.catch_up()
 
     def append(self, records: Sequence[AnyRecord], policies: Mapping[str, Policy]) -> list[Committed]:

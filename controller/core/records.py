@@ -162,6 +162,7 @@ class Outcome(Record, frozen=True):
         result: PASS written, FAIL surely nothing is left of it, UNKNOWN may have been written.
         found: for each probe of the plan, its verdict.
         settled: the answer was read back after a crash or an ambiguous reply.
+        taken: what we held was found to be somebody else's value; only then is a refusal their doing.
     """
 
     key: Key
@@ -170,6 +171,7 @@ class Outcome(Record, frozen=True):
     detail: str = ""
     found: tuple[Verdict, ...] = ()
     settled: bool = False
+    taken: bool = False
 
 
 class Passed(Record, frozen=True):
@@ -277,10 +279,17 @@ class Loaded(Record, frozen=True):
 
 
 class Led(Record, frozen=True):
-    """A leadership began; intents of older epochs without outcome are classified before anything new."""
+    """A leadership began; intents of older epochs without outcome are classified before anything new.
+
+    Attributes:
+        jumped: seconds that the wall clock jumped forward since the last one: they did not pass.
+        ahead: seconds by which the trail's time is ahead of the calendar, by which windows go.
+    """
 
     epoch: int
     holder: str
+    jumped: float = 0.0
+    ahead: float = 0.0
 
 
 OWN_STORM = "own-storm"

@@ -108,20 +108,26 @@ def test_what_is_no_proper_request_never_reaches_the_handler(tmp_path, line, why
 
 
 def test_the_client_knows_that_a_refused_request_was_not_handled(tmp_path):
-    with serving(tmp_path) as server, pytest.raises(NotDelivered, match="at most 1048576 bytes"):
-        call(server.path, {"a": "x" * (4 << 20)})
+    refused = []
+    with serving(tmp_path, refused=refused.append) as server:
+        with pytest.raises(NotDelivered, match="at most 1048576 bytes"):
+            call(server.path, {"a": "x" * (4 << 20)})
+        assert refused == ["request"]
 
 
 def test_a_client_that_sends_nothing_or_drips_is_cut(tmp_path):
-    with serving(tmp_path, limits=Limits(seconds=0.2)) as server:
+    refused = []
+    with serving(tmp_path, limits=Limits(seconds=0.2), refused=refused.append) as server:
         assert b"at most 0.2 s to arrive" in raw(server.path, b"", wait=False)
         assert b"at most 0.2 s to arrive" in raw(server.path, b'{"a"', wait=False)
+    assert refused == ["slow", "slow"]
 
 
 def test_a_client_that_never_reads_is_cut_and_gives_its_place_back(tmp_path):
     limits = Limits(seconds=0.3, connections=1)
-    big = {"big": "x" * (4 << 20)}
-    with serving(tmp_path, lambda request, peer: big, limits=limits) as server, socket.socket(socket.AF_UNIX) as greedy:
+    big, refused = {"big": "x" * (4 << 20)}, []
+    serve = serving(tmp_path, lambda request, peer: big, limits=limits, refused=refused.append)
+    with serve as server, socket.socket(socket.AF_UNIX) as greedy:
         greedy.connect(str(server.path))
         greedy.sendall(b"{}\n")
         deadline = time.monotonic() + 8
@@ -131,6 +137,8 @@ def test_a_client_that_never_reads_is_cut_and_gives_its_place_back(tmp_path):
                 reply = call(server.path, {})
             time.sleep(0.05)
         assert reply == big
+        assert refused.count("slow") == 1
+        assert set(refused) <= {"slow", "connections"}
 
 
 def test_one_connection_too_many_is_told_to_come_back_at_once(tmp_path):

@@ -30,7 +30,7 @@ from controller.core.records import (
 )
 from controller.core.state import Failures, State, fold
 from controller.core.tick import tick
-from controller.core.wish import Limits, Proposal, Rulebook
+from controller.core.wish import Limits, Proposal, Rulebook, Wish
 from policies.policy import Mode, Policy
 from telemetry.inventory import Facts
 from telemetry.snapshot import Snapshot
@@ -490,3 +490,50 @@ def test_the_cap_is_named_where_it_is_what_holds(mode: str, cap: Mode, capped: b
 def test_the_storm_of_our_own_actions_says_how_long_it_lasts() -> None:
     one = scenario(Reason.OWN_STORM, before=[Storm(NOW - 5, OWN_STORM, "3 of 5", until=NOW + 300)])
     assert "for 300s" in _detail(one)
+
+
+HOUR = 3600.0
+JUMP = 10 * 86_400.0
+
+
+def waits(jumped: float) -> State:
+    """Everything that waits, an hour before; then a new leadership after a jump of the clock."""
+    state = fold(ended(policy(**COOLING), WEB, Result.HEALED, NOW - HOUR, helped=True))
+    failed(2, NOW - HOUR)(state)
+    turned(Knob(NOW - HOUR, up=True, turns=(NOW - 2 * HOUR,)))(state)
+    state.apply(Storm(NOW - HOUR, "local", "many", until=NOW + 60))
+    state.apply(Storm(NOW - HOUR, "local/shop", "many"))
+    state.apply(Led(NOW + jumped, 2, "again", jumped))
+    return state
+
+
+def test_what_a_clock_jumped_over_did_not_pass() -> None:
+    before, after = waits(0.0), waits(JUMP)
+    assert [start.at for start in after.starts] == [start.at + JUMP for start in before.starts]
+    key = next(iter(before.failures))
+    assert after.failures[key].at == before.failures[key].at + JUMP
+    (name,) = before.knobs
+    assert after.knobs[name].at == before.knobs[name].at + JUMP
+    assert after.knobs[name].turns == (NOW - 2 * HOUR + JUMP,)
+    assert after.storms["local"].until == before.storms["local"].until + JUMP
+    assert after.storms["local/shop"].until == 0  # no end was in sight, and none is
+
+
+def test_a_hold_is_not_over_earlier_for_a_jump_of_the_clock() -> None:
+    for jumped in (0.0, JUMP):
+        state = fold(under_way(policy(), WEB))
+        (held,) = state.acting.values()
+        state.apply(Led(NOW + jumped, 2, "again", jumped))
+        (later,) = state.acting.values()
+        assert later.outcome_at == held.outcome_at + jumped
+        assert state.episodes[later.key] is later
+
+
+@pytest.mark.parametrize(("ahead", "held"), [(0.0, True), (12 * HOUR, False)])
+def test_windows_go_by_the_calendar_not_by_a_trail_that_is_ahead_of_it(ahead: float, held: bool) -> None:
+    hour = int(NOW // HOUR) % 24
+    there = (hour - 12) % 24  # open twelve hours ago
+    of = policy(activeWindows=[{"schedule": f"0 {there} * * *", "duration": "1h"}])
+    state = State(ahead=ahead)
+    wish = Wish(proposal(of, WEB), scale_plan(WEB), of, ACTIONS["Scale"], state, snapshot(WEB), NOW, Limits())
+    assert bool(GUARDS["window"](wish)) is held
