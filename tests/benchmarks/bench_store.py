@@ -20,7 +20,7 @@ def run() -> list[Row]:
         path = Path(folder) / "trail.db"
         with closing(SqliteStore(path)) as store:
             epoch = store.lead("bench")
-            times = sorted(commit(store, epoch, number) for number in range(COMMITS))
+            times = sorted(_commit(store, epoch, number) for number in range(COMMITS))
         began = perf_counter()
         report = verify(path)
         speed = report.records / (perf_counter() - began)
@@ -32,7 +32,7 @@ def run() -> list[Row]:
     ]
 
 
-def commit(store: SqliteStore, epoch: int, number: int) -> float:
+def _commit(store: SqliteStore, epoch: int, number: int) -> float:
     entry = Entry(float(number), "controller", "Intent", "hang:shop/checkout", BODY)
     began = perf_counter()
     store.append(

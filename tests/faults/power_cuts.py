@@ -223,8 +223,22 @@ class Found:
     examples: dict[str, str] = field(default_factory=dict)
 
 
-def enumerate_cuts(setting: Setting, seed: int, states: int, scratch: Path, first: int | None = None) -> Found:
-    """Record one life and try crash states of it (of its `first` events only), at most so many, evenly chosen."""
+WHOLE = slice(None)
+
+
+def enumerate_cuts(
+    setting: Setting, seed: int, states: int, scratch: Path, first: int | None = None, part: slice = WHOLE
+) -> Found:
+    """Record one life and try its crash states, at most so many, evenly chosen.
+
+    Args:
+        setting: of the store.
+        seed: of every chance.
+        states: to choose.
+        scratch: an empty folder.
+        first: only of so many events from the beginning.
+        part: which of the chosen states to try.
+    """
     folder = scratch / "life"
     folder.mkdir()
     with setting.around():
@@ -232,7 +246,7 @@ def enumerate_cuts(setting: Setting, seed: int, states: int, scratch: Path, firs
     found = Found(setting.name)
     cuts = power_cuts(life.events[:first], seed, chances=1 + states // len(life.events))
     chosen = sorted(random.Random(seed).sample(cuts, min(states, len(cuts))), key=lambda cut: cut.at)
-    for cut, files in after_each(life.events, chosen):
+    for cut, files in after_each(life.events, chosen[part]):
         with tempfile.TemporaryDirectory(dir=scratch) as place:
             losses = list(lost(cut.said or Moment(), files, life, Path(place)))
         found.states += 1
