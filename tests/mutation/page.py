@@ -15,8 +15,9 @@ HEAD = """# Mutation check
 What the tests of the two rooms that must not be wrong are worth: in the decision (`controller/core`) and the journal
 (`audit`) one mistake after the other is made (a condition turned round or left out, a bound moved by one, a call or an
 assignment dropped, a keyword left away, another member of an enum), and the tests that run through that line are run,
-the quickest first, until one fails. Each mutant is a fork of one pytest process in which everything is collected; only the
-code of one function is another. Constants of modules, defaults of parameters and texts for people are not changed.
+the quickest first, until one fails. Each mutant is a fork of one pytest process in which everything is collected; only
+the code of one function is another, so tests that start processes of their own see no mutant in them. Constants of
+modules, defaults of parameters and texts for people are not changed.
 
     python -m tests.mutation --results FILE            # every mutant; goes on where it was stopped
     python -m tests.mutation --results FILE --again    # those that survived anew, with new tests
