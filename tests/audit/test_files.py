@@ -36,7 +36,7 @@ def signed(signer: Signer, seq: int = 1):
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     fsync = os.fsync
 
     def noted(descriptor: int) -> None:
-        names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        names.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
@@ -148,7 +148,10 @@ def test_a_file_error_says_what_it_means_and_which_file(number, kind):
 
 # Keys
 
-UNKNOWN = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDKgMEAyEAeHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=\n-----END PUBLIC KEY-----\n"
+UNKNOWN = (
+    b"-----BEGIN PUBLIC KEY-----\nMCowBQYDKgMEAyEAeHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=\n"
+    b"-----END PUBLIC KEY-----\n"
+)
 """A key of a kind that nobody knows: its object identifier is 1.2.3.4."""
 UNKNOWN_PRIVATE = (
     b"-----BEGIN PRIVATE KEY-----\nMCwCAQAwBQYDKgMEBCB4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==\n"

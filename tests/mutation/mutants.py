@@ -2,8 +2,9 @@
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
@@ -39,6 +40,7 @@ class Mutant:
         source: that line as it stands, without its indentation.
         change: what was changed into what.
         make: the module's code with the mistake in it; may raise where that is no program.
+        again: how many of this module have the same line and change before it.
     """
 
     module: str
@@ -46,12 +48,14 @@ class Mutant:
     end: int
     source: str
     change: str
-    make: Callable[[], CodeType] = field(compare=False)
+    make: Callable[[], CodeType]
+    again: int = 0
 
     @property
     def name(self) -> str:
         """The same as long as the line is the same, wherever it moves."""
-        return f"{self.module} | {self.source} | {self.change}"
+        which = f" ({self.again + 1})" if self.again else ""
+        return f"{self.module} | {self.source} | {self.change}{which}"
 
 
 def mutants(path: Path, root: Path) -> Iterator[Mutant]:
@@ -60,6 +64,7 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
     lines = text.splitlines()
     tree = ast.parse(text)
     module = str(path.relative_to(root))
+    seen = Counter[tuple[str, str]]()
     for node, name, place, new in _changes(tree):
         old = getattr(node, name) if place is None else getattr(node, name)[place]
         before, after = ast.unparse(old) if isinstance(old, ast.AST) else str(old), _shown(new)
@@ -67,7 +72,10 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
             continue
         at = old if hasattr(old, "lineno") else node
         change = f"{_short(before)} -> {_short(after)}"
-        yield Mutant(module, at.lineno, at.end_lineno or at.lineno, lines[at.lineno - 1].strip(), change, _maker(tree, path, (node, name, place, new)))
+        source = lines[at.lineno - 1].strip()
+        make = _maker(tree, path, (node, name, place, new))
+        yield Mutant(module, at.lineno, at.end_lineno or at.lineno, source, change, make, seen[source, change])
+        seen[source, change] += 1
 
 
 def _maker(tree: ast.Module, path: Path, change: "Change") -> Callable[[], CodeType]:
@@ -121,7 +129,14 @@ def _of(parent: ast.AST, field: str, place: int | None) -> Iterator[Change]:
     if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert):  # texts for people; and what is asserted holds
         return
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params", "ctx", "args" if isinstance(node, Function) else ""):
+        if name in (
+            "annotation",
+            "returns",
+            "decorator_list",
+            "type_params",
+            "ctx",
+            "args" if isinstance(node, Function) else "",
+        ):
             continue
         if isinstance(value, ast.AST):
             yield from _of(node, name, None)
@@ -135,7 +150,7 @@ def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _instead(node: ast.AST) -> Iterator[ast.AST]:
+def _instead(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a table of cases
     """What can stand in the place of a node."""
     match node:
         case ast.Compare():

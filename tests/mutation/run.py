@@ -11,26 +11,44 @@ import os
 import resource
 import signal
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import TextIO
 
 import coverage
 import pytest
 
 from tests.mutation.mutants import Mutant
 
-BUDGET = 15.0
-"""Seconds of work, as tests took without a mutant, that one mutant gets: the quickest that run through its line."""
+Place = tuple[object, ...]
 KILLED, SURVIVED, TIMEOUT, UNREACHED, IMPOSSIBLE = "killed", "survived", "timeout", "unreached", "impossible"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to run.
+
+    Attributes:
+        results: file to which a line is added for each mutant; those that it has already are left out.
+        budget: seconds of work, as tests took without a mutant, that a mutant gets: the quickest that run through its
+            line.
+        jobs: forks at once.
+    """
+
+    results: Path
+    budget: float
+    jobs: int
 
 
 class Mutate:
     """A pytest plugin: runs the tests once to see where they go, then those of each mutant in a fork."""
 
-    def __init__(self, mutants: Iterable[Mutant], rooms: Iterable[str], root: Path, results: Path) -> None:
-        self._mutants, self._rooms, self._root, self._results = list(mutants), list(rooms), root, results
+    def __init__(self, mutants: Iterable[Mutant], rooms: Iterable[str], root: Path, how: How) -> None:
+        self._mutants, self._rooms, self._root, self._how = list(mutants), list(rooms), root, how
         self._seconds: dict[str, float] = {}
         self._tests: dict[tuple[str, int], set[str]] = defaultdict(set)
 
@@ -46,24 +64,50 @@ class Mutate:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
-        self._follow(session.items)
+        lines = self._how.results.with_suffix(".lines.json")
+        if lines.exists():
+            kept = json.loads(lines.read_text())
+            self._seconds = kept["seconds"]
+            self._tests.update({(file, line): set(tests) for file, line, tests in kept["tests"]})
+        else:
+            self._follow(session.items)
+            tests = [(file, line, sorted(tests)) for (file, line), tests in self._tests.items()]
+            lines.write_text(json.dumps({"seconds": self._seconds, "tests": tests}))
         print(f"{len(self._mutants)} mutants, {len(items)} tests of {sum(self._seconds.values()):.0f} s", flush=True)
         originals = _functions()
         gc.freeze()
-        done = {json.loads(line)["name"] for line in _lines(self._results)}
-        with self._results.open("a") as out:
-            for mutant in self._mutants:
-                if mutant.name in done:
-                    continue
-                chosen, limit = self._chosen(mutant, items)
-                fate = _fate(mutant, originals, chosen, limit) if chosen else UNREACHED
-                kept = {"name": mutant.name, "module": mutant.module, "line": mutant.line, "fate": fate}
-                out.write(json.dumps(kept) + "\n")
-                out.flush()
+        return self._try(items, originals)
+
+    def _try(self, items: dict[str, pytest.Item], functions: dict[Place, list[FunctionType]]) -> bool:
+        """Every mutant that has no result yet, and first none at all, which must survive: so the forks are sound."""
+        done = {json.loads(line)["name"] for line in _lines(self._how.results)}
+        todo = deque(mutant for mutant in self._mutants if mutant.name not in done)
+        quick = sorted(items.values(), key=lambda item: self._seconds[item.nodeid])
+        sound = _start(lambda: True, quick[: len(quick) * 9 // 10], 600)
+        running: dict[int, Mutant | None] = {sound[0]: None}
+        deadlines = {sound[0]: sound[1]}
+        with self._how.results.open("a") as out:
+            while running or todo:
+                while todo and len(running) < self._how.jobs:
+                    mutant = todo.popleft()
+                    chosen, limit = self._chosen(mutant, items)
+                    if not chosen:
+                        _keep(out, mutant, UNREACHED)
+                        continue
+                    child, deadlines[child] = _start(partial(_install, mutant, functions), chosen, limit)
+                    running[child] = mutant
+                for child in list(running):
+                    if (fate := _ended(child, deadlines[child])) is None:
+                        continue
+                    if (mutant := running.pop(child)) is not None:
+                        _keep(out, mutant, fate)
+                    elif fate != SURVIVED:
+                        raise pytest.UsageError("tests fail in a fork without any mutant: no result means anything")
+                time.sleep(0.005)
         return True
 
     def _follow(self, items: list[pytest.Item]) -> None:
-        """Run every test once, without a mutant: all pass, and it is known which lines each reaches, and in what time."""
+        """Run every test once, without a mutant: all pass, and it is known which lines each reaches, and how fast."""
         cover = coverage.Coverage(data_file=None, source=self._rooms, messages=False)
         cover.start()
         for place, item in enumerate(items):
@@ -86,7 +130,7 @@ class Mutate:
         chosen, spent = list[pytest.Item](), 0.0
         for test in sorted(tests, key=lambda test: (self._seconds[test], test)):
             spent += self._seconds[test]
-            if spent > BUDGET and chosen:
+            if spent > self._how.budget and chosen:
                 break
             chosen.append(items[test])
         return chosen, 5 + 5 * spent
@@ -94,9 +138,6 @@ class Mutate:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
-
-
-Place = tuple[object, ...]
 
 
 def _place(code: CodeType) -> Place:
@@ -125,7 +166,9 @@ def _outermost(code: CodeType) -> Iterator[CodeType]:
 
 def _install(mutant: Mutant, functions: dict[Place, list[FunctionType]]) -> bool:
     """Give the function that the mutant is about its other code; says whether there is one."""
-    original = compile((Path.cwd() / mutant.module).read_text(), str(Path.cwd() / mutant.module), "exec", dont_inherit=True)
+    original = compile(
+        (Path.cwd() / mutant.module).read_text(), str(Path.cwd() / mutant.module), "exec", dont_inherit=True
+    )
     installed = False
     for old, new in zip(_outermost(original), _outermost(mutant.make()), strict=True):
         if old == new:
@@ -136,8 +179,14 @@ def _install(mutant: Mutant, functions: dict[Place, list[FunctionType]]) -> bool
     return installed
 
 
-def _fate(mutant: Mutant, functions: dict[Place, list[FunctionType]], items: list[pytest.Item], limit: float) -> str:
-    """What became of a mutant, in a process of its own."""
+def _keep(out: TextIO, mutant: Mutant, fate: str) -> None:
+    kept = {"name": mutant.name, "module": mutant.module, "line": mutant.line, "fate": fate}
+    out.write(json.dumps(kept) + "\n")
+    out.flush()
+
+
+def _start(install: Callable[[], bool], items: list[pytest.Item], limit: float) -> tuple[int, float]:
+    """Run tests in a process of its own, after `install`; returns the process, and when it is to be ended."""
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -148,17 +197,21 @@ def _fate(mutant: Mutant, functions: dict[Place, list[FunctionType]], items: lis
         code = 4
         with contextlib.suppress(BaseException):
             try:
-                code = (1 if _fails(items) else 0) if _install(mutant, functions) else 3
+                code = (1 if _fails(items) else 0) if install() else 3
             except (SyntaxError, ValueError):
                 code = 3
         os._exit(code)
-    deadline = time.monotonic() + 60 + 10 * limit  # what waits for nothing uses no work up
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            ends = {0: SURVIVED, 3: IMPOSSIBLE, -signal.SIGXCPU: TIMEOUT, -signal.SIGKILL: TIMEOUT}
-            return ends.get(os.waitstatus_to_exitcode(status), KILLED)
-        time.sleep(0.005)
+    return child, time.monotonic() + 60 + 20 * limit  # what waits for nothing uses no work up
+
+
+def _ended(child: int, deadline: float) -> str | None:
+    """What became of it; None while it runs."""
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        ends = {0: SURVIVED, 3: IMPOSSIBLE, -signal.SIGXCPU: TIMEOUT, -signal.SIGKILL: TIMEOUT}
+        return ends.get(os.waitstatus_to_exitcode(status), KILLED)
+    if time.monotonic() < deadline:
+        return None
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return TIMEOUT

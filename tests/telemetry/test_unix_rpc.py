@@ -251,7 +251,9 @@ def test_no_bytes_reach_the_handler_as_anything_but_an_object_or_end_the_server(
     assert len(replies) == (b"\n".join(lines) + b"\n").count(b"\n")
 
 
-@pytest.mark.parametrize("reply", [b'{"a":"\xff"}\n', b"[" * 100_000 + b"\n", b'{"a":' * 100_000 + b"\n", b"[]\n", b"no\n"])
+@pytest.mark.parametrize(
+    "reply", [b'{"a":"\xff"}\n', b"[" * 100_000 + b"\n", b'{"a":' * 100_000 + b"\n", b"[]\n", b"no\n"]
+)
 def test_a_reply_that_is_no_object_is_maybe_delivered_whatever_its_bytes(tmp_path, reply):
     """Found by fuzzing: bytes that are no UTF-8, or nest too deep, came out as errors that no caller expects."""
     with socket.socket(socket.AF_UNIX) as listener:

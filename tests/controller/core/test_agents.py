@@ -289,3 +289,16 @@ def test_of_what_waits_the_higher_rank_is_looked_at_first(name: str) -> None:
     (one,) = busy(1)
     state = fold([opened(first, one, 1), opened(second, one, 2)], led(first, second))
     assert [p.key.policy for p in propose(state, one, of=(first, second))] == ["b", "a"]
+
+
+def test_a_condition_must_hold_for_as_long_as_its_policy_asks() -> None:
+    slow = policy("slow", when="cpu.ratio > 0.5", **{"for": "2s"})
+    agent, state, seen = PolicyAgent(), led(slow), snapshot(*busy(1))
+    found = [len(agent.propose(NOW + n, at(seen, NOW + n), (slow,), state, rules().limits)) for n in range(4)]
+    assert found == [0, 0, 1, 1]
+
+
+def test_of_two_policies_of_one_rank_the_surer_wish_comes_first() -> None:
+    sure, unsure = (policy(n, when=f"cpu.ratio > {v}") for n, v in (("z", 0.1), ("a", 0.99)))
+    service = Service("web", "---", columns={"cpu.ratio": 1.0})
+    assert [p.key.policy for p in propose(led(sure, unsure), service, of=(unsure, sure))] == ["z", "a"]
