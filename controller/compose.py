@@ -61,7 +61,6 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
         instruments = Instruments(settings.interval)
         if settings.metrics_address:
             stack.enter_context(contextlib.closing(HealthServer(settings.metrics_address, instruments)))
-        receive = _receiver(settings, processor, clock, stack)
         loop = Loop(
             Parts(
                 state_dir=settings.state,
@@ -74,7 +73,7 @@ def leading_loop(settings: Settings, boundary: Boundary = no_fault) -> Iterator[
                 instruments=instruments,
                 checkpoints=checkpoints,
                 boundary=boundary,
-                received=receive,
+                received=_receiver(settings, processor, clock, stack),
             )
         )
         stack.callback(loop.finish)

@@ -6,6 +6,7 @@ Liveness is tick progress alone. Were it the health of the workloads, a sick clu
 import contextlib
 import http.server
 import logging
+import math
 import os
 import socket
 import sys
@@ -110,10 +111,12 @@ class Instruments:
     def _make_gauges(self) -> None:
         self._last_tick = self._gauge("last_tick_timestamp_seconds", "epoch seconds of the last tick that ended")
         self._open = self._gauge("open_episodes", "episodes that are open")
+        self._active = self._gauge("active_remediations", "attempts under way")
         self._unknown = self._gauge("unknown_targets", "targets of which no health is known")
+        self._score = self._gauge("health_score", "the worst health score of any target; NaN where none is known")
         self._epoch = self._gauge("leader_epoch", "epoch of this leadership")
         self._trail_ok = self._gauge("trail_ok", "1 if the last verification of the whole trail found no fault, else 0")
-        self._trail_ok.set(float("nan"))  # nothing is known before the first
+        self._trail_ok.set(math.nan)  # nothing is known before the first
         self._trail_verified = self._counter("trail_verified", "verifications of the whole trail", "result")
         self._interval_allowed = self._gauge("tick_age_allowed_seconds", "above this age of a tick /healthz says 503")
         self._interval_allowed.set(self._allowed)
@@ -167,11 +170,16 @@ class Instruments:
         """A tick failed, e.g. `Full`."""
         self._trouble.labels(kind).inc()
 
-    def seen(self, epoch: int, open_episodes: int, unknown: int) -> None:
-        """What a tick found: the leadership, open episodes, and targets of which no health is known."""
+    def leads(self, epoch: int) -> None:
+        """This is our leadership."""
         self._epoch.set(epoch)
+
+    def seen(self, open_episodes: int, active: int, unknown: int, worst_score: float | None) -> None:
+        """What a tick found: open episodes, attempts under way, targets of unknown health, the worst score."""
         self._open.set(open_episodes)
+        self._active.set(active)
         self._unknown.set(unknown)
+        self._score.set(math.nan if worst_score is None else worst_score)
 
     def samples(self, totals: Mapping[str, int]) -> None:
         """Count samples, received = accepted + refused: `accepted`, and how many were refused by each reason.

@@ -27,6 +27,7 @@ from controller.inbox import Refused, Waiting, statements
 from controller.instrumentation import Instruments
 from controller.policyset import PolicySet
 from controller.trail import Trail, subject, without_starts
+from controller.views.status import worst_score
 from controller.views.words import sentence
 from telemetry.processor import Processor
 from telemetry.signals.definitions import Definitions
@@ -200,7 +201,9 @@ class Loop:
             instruments.ready()
         probes = board.snapshot.columns.get("probe.ok") if board else None
         unknown = int((~probes.known).sum()) if probes is not None else 0
-        instruments.seen(parts.trail.epoch, len(state.episodes), unknown)
+        score = worst_score(board.snapshot, board.signals) if board else None
+        instruments.leads(parts.trail.epoch)
+        instruments.seen(len(state.episodes), len(state.under_way()), unknown, score)
         instruments.samples(parts.processor.counts())
         instruments.received(board.received.get("otlp", {}) if board else {})
 

@@ -39,7 +39,7 @@ class Cells:
     def put_many(self, spec: ColumnSpec, rows: NDArray[np.int64], measured: tuple[Floats, Floats, Floats]) -> None:
         """Overwrite cells by values, times and counts, except where a reading stands that is not stale by then."""
         values, at, count = measured
-        free = ~self.read[rows] | (at - self.at[rows] > spec.stale_after)
+        free = ~self.read[rows] | (self.at[rows] < at - spec.stale_after)  # -inf: never
         rows = rows[free]
         if len(rows):
             self._own()

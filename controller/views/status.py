@@ -61,6 +61,14 @@ def status(
     }
 
 
+def worst_score(snapshot: Snapshot, signals: Definitions | None = None) -> float | None:
+    """The worst health score of any target, 0 to 1; None where none is known. Arguments as of `status`."""
+    column = (signals or builtin()).columns(snapshot, (SCORE,)).get(SCORE)
+    if column is None or not column.known.any():
+        return None
+    return float(column.values[column.known].min())
+
+
 def _score(health: Mapping[str, Column], row: int) -> dict[str, Any]:
     """The health score of one target and its state, as the signals say; null is unknown."""
     found: dict[str, Any] = {"health_score": None, "health_state": None}

@@ -98,7 +98,7 @@ def test_a_tick_that_raises_is_progress_too():
 
 def test_sick_targets_never_fail_healthz(served):
     _, instruments, server = served
-    instruments.seen(1, open_episodes=100, unknown=100)
+    instruments.seen(open_episodes=100, active=3, unknown=100, worst_score=0.0)
     instruments.trouble("Full")
     assert get(server, "/healthz")[0] == 200
 
@@ -148,7 +148,8 @@ def test_metrics_show_samples_limits_trouble_and_lateness(served):
     instruments.limit("snapshot")
     instruments.trouble("Full")
     instruments.late(3)
-    instruments.seen(7, open_episodes=4, unknown=1)
+    instruments.leads(7)
+    instruments.seen(open_episodes=4, active=2, unknown=1, worst_score=0.25)
     text = get(server, "/metrics")[1]
     for line in (
         "gyrostat_samples_accepted_total 5.0",
@@ -157,6 +158,8 @@ def test_metrics_show_samples_limits_trouble_and_lateness(served):
         'gyrostat_trouble_total{kind="Full"} 1.0',
         "gyrostat_ticks_late_total 3.0",
         "gyrostat_open_episodes 4.0",
+        "gyrostat_active_remediations 2.0",
+        "gyrostat_health_score 0.25",
         "gyrostat_leader_epoch 7.0",
         "gyrostat_unknown_targets 1.0",
     ):

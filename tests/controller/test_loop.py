@@ -1,5 +1,7 @@
 """The loop: what is durable is done, what is not is not, and what goes wrong is said."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -13,6 +15,7 @@ from controller.core.state import dump, fold
 from controller.inbox import Ask, Waiting
 from controller.trail import Trail
 from telemetry.verdict import Verdict
+from tests.controller.core.world import Service, snapshot
 
 from .shell import CHECK_EVERY, Shell, a_world, one_sick, policy, shell
 
@@ -30,6 +33,25 @@ def test_a_sick_instance_is_restarted_verified_and_healed(tmp_path: Path) -> Non
         kinds = made.turns(8)
         assert [k for k in kinds if k != "Loaded"] == ["Opened", "Intent", "Outcome", "Passed", "Closed"]
         assert [effect.change.path for effect in made.world.effects] == ["slots/1/incarnation"]
+
+
+def test_a_turn_says_what_is_under_way_and_how_bad_it_is(tmp_path: Path) -> None:
+    with shell(tmp_path, policy()) as made:
+        metric = made.loop._parts.instruments.registry.get_sample_value
+        one_sick(made.world)
+        seen = []
+        for _ in range(8):
+            made.turns()
+            seen.append(metric("gyrostat_active_remediations"))
+        assert max(seen) == 1
+        assert seen[-1] == 0
+        assert math.isnan(metric("gyrostat_health_score"))  # nobody sent any telemetry
+        board = made.loop.board
+        columns = dict.fromkeys(("completion.ratio", "requests.volume", "active.count"), 0.0)
+        scored = snapshot(Service("checkout", columns=columns))
+        made.loop.board = replace(board, snapshot=scored)
+        made.loop._show()
+        assert metric("gyrostat_health_score") == 0.2  # no queue is all that is well
 
 
 def test_what_the_store_does_not_take_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from controller.core.tick import tick
 from controller.core.wish import Rulebook
 from controller.views import VIEWS, find
 from controller.views.episodes import history, open_episodes
-from controller.views.status import health_of, is_degraded, status
+from controller.views.status import health_of, is_degraded, status, worst_score
 from controller.views.words import changes_in_words, instant, phase, sentence, span
 from telemetry.signals.definitions import Definitions
 from telemetry.signals.load import builtin
@@ -106,6 +106,8 @@ def test_the_health_score_of_all_is_that_of_the_worst():
     seen = snapshot(_working("a", 1.0), _working("b", 0.25), Service("c"))
     shown = status(seen, led(HEAL), rules(HEAL))
     assert shown["telemetry"]["health_score"] == 0.7
+    assert worst_score(seen) == pytest.approx(0.7)
+    assert worst_score(snapshot(Service("c"))) is None
     found = {row["target"]: (row["health_score"], row["health_state"]) for row in shown["targets"]}
     assert found == {"shop/a": (1.0, "optimal"), "shop/b": (0.7, "healthy"), "shop/c": (None, None)}
 

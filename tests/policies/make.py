@@ -44,3 +44,9 @@ def snapshot(
     made = {name: Column(COLUMNS[name], values, np.zeros(rows), np.ones(rows)) for name, values in cells.items()}
     facts = {t: Facts(at, 1, 1, labels=(labels or {}).get(t, {})) for t in targets}
     return Snapshot(at, tuple(targets), made, facts, {t: row for row, t in enumerate(targets)})
+
+
+def costly(number: int, terms: int = 126) -> str:
+    """A policy whose condition divides as often as one may, and shares nothing with that of another number."""
+    sums = " + ".join(f"cpu.ratio / {number * 1000 + part + 1}.0" for part in range(terms))
+    return text(namespace=None, when=f'"{sums} > 1e6"').replace("name: hung", f"name: costly-{number:03}")

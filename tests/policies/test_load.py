@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from policies.load import MAX_FILES, load_files, load_folder
+from policies.load import MAX_FILES, load_files, load_folder, together
 from telemetry.documents import MAX_BYTES
 from telemetry.documents.problems import MAX_PROBLEMS
+from telemetry.expression import MAX_OPERATIONS_OF_A_SET
 
-from .make import text
+from .make import costly, text
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 EXPECT = "# expect: "
@@ -203,3 +204,17 @@ def test_a_folder_of_too_many_files_is_refused_whole(tmp_path: Path):
     result = load_folder(tmp_path)
     assert result.policies == ()
     assert result.problems[0].message == f"holds {MAX_FILES + 1} files"
+
+
+def test_a_set_that_takes_more_operations_than_a_tick_has_is_refused_and_says_by_how_much(tmp_path: Path):
+    """P27: each of them is within its own limit."""
+    for number in range(MAX_OPERATIONS_OF_A_SET // 252):
+        (tmp_path / f"{number:03}.yaml").write_text(costly(number))
+    allowed = load_folder(tmp_path)
+    assert allowed.problems == ()
+    assert together(allowed.policies) > 0.95 * MAX_OPERATIONS_OF_A_SET
+    for number in range(900, 905):
+        (tmp_path / f"{number:03}.yaml").write_text(costly(number))
+    (problem,) = load_folder(tmp_path).problems
+    assert re.fullmatch(r"the policies take 2\d{4} operations a tick, more than 20000", problem.message)
+    assert problem.hint == "use fewer policies, or simpler conditions"

