@@ -29,7 +29,7 @@ import psutil
 from controller.clock import Clock
 from controller.compose import STORE
 from tests.faults.lab import DAY, HOUR, Y2200, Lab, deaf_clients
-from tests.faults.matrix import STORIES, Run, calm, check, policies, services
+from tests.faults.matrix import STORIES, Run, calm, check, over, policies, services
 from tests.telemetry.otlp.messages import traces
 
 RESTLESS = 0.15
@@ -39,6 +39,8 @@ WARM = 0.2
 CLOCK = Clock()
 SAMPLE = 5.0
 """Seconds between two looks at the processes."""
+STILL = 1.0
+"""Seconds without a record that are rest: ten ticks."""
 MIB = 1 << 20
 
 Fault = Callable[[Lab, random.Random], contextlib.AbstractContextManager[None]]
@@ -178,6 +180,24 @@ def usage(pid: int) -> tuple[int, int, int]:
         return process.memory_info().rss, process.num_fds(), process.num_threads()
 
 
+def rest(made: SoakLab, runs: list[Run], after: str) -> None:
+    """Wait until nothing is under way and nothing begins: else it could meet the resets of the harness itself."""
+    since, seen = time.monotonic(), -1
+
+    def play() -> None:
+        for run in runs:
+            run.play()
+            run.help()
+
+    def still() -> bool:
+        nonlocal since, seen
+        if len(made.records()) != seen or not over(made, runs):
+            since, seen = time.monotonic(), len(made.records())
+        return time.monotonic() - since > STILL
+
+    made.wait_for(still, f"rest after {after}", play)
+
+
 class Soak:
     """One run, from start to end."""
 
@@ -234,6 +254,7 @@ class Soak:
                 )
             self.books.faults[name] += 1
         began = time.monotonic()
+        rest(made, runs, f"round {self.books.rounds}")
         calm(made, runs, f"round {self.books.rounds}")
         self.books.slowest = max(self.books.slowest, time.monotonic() - began)
         check(made)
