@@ -29,7 +29,7 @@ import psutil
 from controller.clock import Clock
 from controller.compose import STORE
 from tests.faults.lab import DAY, HOUR, Y2200, Lab, deaf_clients
-from tests.faults.matrix import STORIES, Run, calm, check, policies, services
+from tests.faults.matrix import STORIES, Run, calm, check, over, policies, services
 from tests.telemetry.otlp.messages import traces
 
 RESTLESS = 0.15
@@ -39,6 +39,8 @@ WARM = 0.2
 CLOCK = Clock()
 SAMPLE = 5.0
 """Seconds between two looks at the processes."""
+STILL = 1.0
+"""Seconds without a record that are rest: ten ticks."""
 MIB = 1 << 20
 
 Fault = Callable[[Lab, random.Random], contextlib.AbstractContextManager[None]]
@@ -156,19 +158,33 @@ class SoakLab(Lab):
         return str(self.view()["received"]["otlp"]["address"])
 
 
-@dataclass(slots=True)
-class Books:
-    """What the soak came to.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the processes.
 
     Attributes:
-        samples: (seconds since the start, is it the long life, memory, open files, threads of loop and supervisor).
+        at: seconds since the soak began.
+        pid: of the loop.
+        long: it is in its long life.
+        loop, supervisor: see `usage`.
     """
+
+    at: float
+    pid: int
+    long: bool
+    loop: tuple[int, int, int]
+    supervisor: tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class Books:
+    """What the soak came to."""
 
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     slowest: float = 0.0
-    samples: list[tuple[float, bool, tuple[int, int, int], tuple[int, int, int]]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
 
 def usage(pid: int) -> tuple[int, int, int]:
@@ -176,6 +192,24 @@ def usage(pid: int) -> tuple[int, int, int]:
     process = psutil.Process(pid)
     with process.oneshot():
         return process.memory_info().rss, process.num_fds(), process.num_threads()
+
+
+def rest(made: SoakLab, runs: list[Run], after: str) -> None:
+    """Wait until nothing is under way and nothing begins: else it could meet the resets of the harness itself."""
+    since, seen = time.monotonic(), -1
+
+    def play() -> None:
+        for run in runs:
+            run.play()
+            run.help()
+
+    def still() -> bool:
+        nonlocal since, seen
+        if len(made.records()) != seen or not over(made, runs):
+            since, seen = time.monotonic(), len(made.records())
+        return time.monotonic() - since > STILL
+
+    made.wait_for(still, f"rest after {after}", play)
 
 
 class Soak:
@@ -234,6 +268,7 @@ class Soak:
                 )
             self.books.faults[name] += 1
         began = time.monotonic()
+        rest(made, runs, f"round {self.books.rounds}")
         calm(made, runs, f"round {self.books.rounds}")
         self.books.slowest = max(self.books.slowest, time.monotonic() - began)
         check(made)
@@ -253,7 +288,8 @@ class Soak:
         """Look at the processes, and print a line when one is due."""
         if self.elapsed >= self._next_sample and made.alive():
             self._next_sample = self.elapsed + SAMPLE
-            self.books.samples.append((self.elapsed, not self.restless, usage(made.loop.pid), usage(made.pid)))
+            pid, long = made.loop.pid, not self.restless
+            self.books.samples.append(Sample(self.elapsed, pid, long, usage(pid), usage(made.pid)))
         if self.elapsed >= self._next_line:
             self._next_line += 60.0
             self.line(made)
@@ -261,7 +297,8 @@ class Soak:
     def line(self, made: SoakLab, *, last: bool = False) -> None:
         """What it came to so far."""
         books = self.books
-        _, _, (rss, files, threads), (supervisor, *_) = books.samples[-1]
+        rss, files, threads = books.samples[-1].loop
+        supervisor = books.samples[-1].supervisor[0]
         records = made.records()
         said = {
             "fault": "F28",
@@ -282,23 +319,25 @@ class Soak:
 
     def slopes(self) -> dict[str, object]:
         """MiB per hour over the long life after its warm-up, and the spread of open files and threads."""
-        life = [sample for sample in self.books.samples if sample[1]]
-        if not life:
+        lives = Counter(sample.pid for sample in self.books.samples if sample.long)
+        if not lives:
             return {}
-        begin, end = life[0][0], life[-1][0]
-        warm = [sample for sample in life if sample[0] >= begin + WARM * (end - begin)]
-        hours = np.array([sample[0] for sample in warm]) / 3600
+        (pid, _), *_ = lives.most_common(1)  # the longest life: after a violation there is another
+        life = [sample for sample in self.books.samples if sample.long and sample.pid == pid]
+        begin, end = life[0].at, life[-1].at
+        warm = [sample for sample in life if sample.at >= begin + WARM * (end - begin)]
+        hours = np.array([sample.at for sample in warm]) / 3600
 
-        def slope(which: int) -> float:
-            rss = np.array([sample[which][0] for sample in warm]) / MIB
+        def slope(which: str) -> float:
+            rss = np.array([getattr(sample, which)[0] for sample in warm]) / MIB
             return round(float(np.polyfit(hours, rss, 1)[0]), 2) if len(warm) > 2 else float("nan")
 
         return {
             "measured_minutes": round(float(hours[-1] - hours[0]) * 60, 1),
-            "rss_slope_mib_per_hour": {"loop": slope(2), "supervisor": slope(3)},
-            "files": [min(s[2][1] for s in warm), max(s[2][1] for s in warm)],
-            "threads": [min(s[2][2] for s in warm), max(s[2][2] for s in warm)],
-            "first_last_files": [warm[0][2][1], warm[-1][2][1]],
+            "rss_slope_mib_per_hour": {"loop": slope("loop"), "supervisor": slope("supervisor")},
+            "files": [min(s.loop[1] for s in warm), max(s.loop[1] for s in warm)],
+            "threads": [min(s.loop[2] for s in warm), max(s.loop[2] for s in warm)],
+            "files_at_first_and_last": [warm[0].loop[1], warm[-1].loop[1]],
         }
 
 
