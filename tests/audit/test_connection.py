@@ -13,7 +13,7 @@ from audit.journal import ReadOnly, Unavailable
 from audit.stores.connection import (
     MAX_STATE,
     _discard,
-    _no_space,
+    _file_system_says,
     connect,
     ensure,
     explained,
@@ -113,9 +113,10 @@ def test_what_is_neither_is_unavailable_now(tmp_path):
     assert "can not be read or written now" in str(error)
 
 
-def test_room_is_looked_for_where_the_file_lies(tmp_path):
-    assert not _no_space(tmp_path / NAME)
-    assert not _no_space(tmp_path / "nowhere" / NAME)
+def test_the_reason_is_asked_of_the_folder_where_the_file_lies(tmp_path):
+    assert _file_system_says(tmp_path / NAME) is None
+    assert list(tmp_path.iterdir()) == []
+    assert isinstance(_file_system_says(tmp_path / "nowhere" / NAME), FileNotFoundError)
 
 
 def test_a_folder_that_can_not_be_made_is_a_journal_error(tmp_path):

@@ -49,8 +49,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("storm.py", "minlength=len(self._names)", "equivalent: only groups that are in it are looked at"),
     ("storm.py", "0.0 < current.until", "equivalent: no storm ends in the first second of 1970"),
     ("episode.py", "return self.intent is not None and", "equivalent where it is asked: of what acts"),
-    ("connection.py", "_no_space(path)", _OUTSIDE),
-    ("connection.py", "f_bavail", _OUTSIDE),
+    ("connection.py", "_file_system_says(path)", _OUTSIDE),
     ("connection.py", "fcntl.flock", _OUTSIDE),
     ("connection.py", "journal mode is", "SQLite refuses WAL on file systems that a test can not mount"),
 )
