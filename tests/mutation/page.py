@@ -55,7 +55,8 @@ def write(results: Path, all_: Collection[str], day: str) -> int:
     killed = sum(counts["killed"] for counts in by_module.values())
     share = 100 * killed / len(known)
     lines = [
-        f"Run on {day}: {len(known):,} of {len(all_):,} mutants were tried, {killed:,} were noticed: **{share:.1f} %**.",
+        f"Run on {day}: {len(known):,} of {len(all_):,} mutants were tried (the rest was not reached in the time), "
+        f"{killed:,} were noticed: **{share:.1f} %**.",
         "",
         "| module | mutants | killed | survived |",
         "|---|---:|---:|---:|",
