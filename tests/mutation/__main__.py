@@ -43,7 +43,7 @@ def run(given: argparse.Namespace) -> int:
     paths = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
     found = [mutant for path in paths for mutant in mutants(path, ROOT) if given.only in mutant.name]
     if given.write:
-        return write(given.results, len(found), given.day)
+        return write(given.results, {mutant.name for mutant in found}, given.day)
     if given.sample and given.sample < len(found):
         found = random.Random(SEED).sample(found, given.sample)
     if given.again:

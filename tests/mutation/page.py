@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.mutation.survivors import reason
@@ -38,22 +39,25 @@ def _made(results: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in lines]
 
 
-def write(results: Path, whole: int, day: str) -> int:
+def write(results: Path, all_: Collection[str], day: str) -> int:
     """Renew the page.
 
     Args:
         results: of a run, and beside it those of a run of the survivors.
-        whole: how many mutants there are.
+        all_: the names of all mutants that there are; results of others are of a line that is another now.
         day: of the run.
     """
-    known = {name: fate for name, fate in fates(results).items() if fate != LEFT_OUT}
+    found = fates(results)
+    known = {name: fate for name, fate in found.items() if fate != LEFT_OUT and name in all_}
     by_module: dict[str, Counter[str]] = defaultdict(Counter)
     for name, fate in known.items():
         by_module[name.partition(" | ")[0]]["killed" if fate in KILLED else "survived"] += 1
     killed = sum(counts["killed"] for counts in by_module.values())
     share = 100 * killed / len(known)
+    tried = f"Run on {day}: {len(known):,} of {len(all_):,} mutants were tried (the rest was not reached in the time), "
+    tried += f"{killed:,} were noticed: **{share:.1f} %**."
     lines = [
-        f"Run on {day}: {len(known):,} of {whole:,} mutants were tried, {killed:,} were noticed: **{share:.1f} %**.",
+        tried,
         "",
         "| module | mutants | killed | survived |",
         "|---|---:|---:|---:|",
