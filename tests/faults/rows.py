@@ -34,13 +34,13 @@ ROWS = (
         "F2",
         "kill -9 at each sync of the store",
         "0 acknowledged records lost",
-        ("tests/audit/test_crashes.py::test_what_was_acknowledged_survives_kill_9_at_each_sync",),
+        (f"{FAULTS}/test_sync_kills.py", "tests/audit/test_crashes.py -k kill_9"),
     ),
     Row(
         "F3",
         "power cut, and every state it may leave",
         "0 acknowledged records lost",
-        ("tests/audit/test_crashes.py::test_a_power_cut_loses_no_acknowledged_record",),
+        (f"{FAULTS}/test_power_cuts.py", "tests/audit/test_crashes.py -k power_cut"),
     ),
     Row(
         "F12",
@@ -109,7 +109,12 @@ ROWS = (
         "within a tick, over restarts",
         (f"{FAULTS}/test_stops.py -k 'pause or freeze or stop'", f"{FAULTS}/test_judged.py -k pause"),
     ),
-    Row("F26", "ten attacks on the trail", "each is found at its record", ("tests/audit/test_verify.py",)),
+    Row(
+        "F26",
+        "eighteen attacks on the trail, and a tail cut behind the exported checkpoints",
+        "each is found at its record",
+        (f"{FAULTS}/test_trail_attacks.py", "tests/audit/test_verify.py"),
+    ),
     Row(
         "F27",
         "memory ends while an action is under way",
