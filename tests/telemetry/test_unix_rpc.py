@@ -230,7 +230,7 @@ def test_closing_leaves_no_thread_and_no_file(tmp_path):
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of an earlier server may have ended meanwhile
     assert list(Path(tmp_path).iterdir()) == []
 
 

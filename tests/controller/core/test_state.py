@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actions.reason import Reason
 from controller.core.knobs import Knob
@@ -411,21 +412,21 @@ def test_only_its_own_claims_go_with_an_episode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "result", "settled", "knob"),
+    ("step", "result", "taken", "knob"),
     [
         (Step.DO, Verdict.PASS, False, Knob(NOW, up=True)),
         (Step.DO, Verdict.UNKNOWN, False, Knob(NOW, up=True)),
         (Step.DO, Verdict.FAIL, False, None),
-        (Step.RELEASE, Verdict.FAIL, False, Knob(NOW + 7, reverts=1)),
-        (Step.RELEASE, Verdict.FAIL, True, None),
-        (Step.UNDO, Verdict.PASS, True, Knob(NOW, up=True)),
+        (Step.RELEASE, Verdict.FAIL, True, Knob(NOW + 7, reverts=1)),
+        (Step.RELEASE, Verdict.FAIL, False, None),
+        (Step.UNDO, Verdict.PASS, False, Knob(NOW, up=True)),
     ],
 )
 def test_a_knob_remembers_which_way_it_was_moved_and_who_took_it_back(
-    step: Step, result: Verdict, settled: bool, knob: Knob | None
+    step: Step, result: Verdict, taken: bool, knob: Knob | None
 ) -> None:
     one = intent(POLICY, WEB, scale_plan(WEB), at=NOW, step=step)
-    state = fold([opened(POLICY, WEB), one, outcome(one, result, at=NOW + 7, settled=settled)], led(POLICY))
+    state = fold([opened(POLICY, WEB), one, replace(outcome(one, result, at=NOW + 7), taken=taken)], led(POLICY))
     assert state.knobs == ({} if knob is None else {FIELD: knob})
 
 
@@ -500,7 +501,7 @@ def test_a_state_with_something_of_everything_reads_back_as_itself() -> None:
         ],
         fold([outcome(intent(POLICY, WEB, scale_plan(WEB)))], acting()),
     )
-    state.results = [True, False]
+    state.results, state.ahead = [True, False], 3.0
     state.failures[KEY], state.track[POLICY.name, "Scale"] = Failures(2, NOW), Track(3, 4)
     fold([intent(POLICY, WEB, scale_plan(WEB), number=2)], state)
     empty = [name for name in state.__struct_fields__ if not getattr(state, name)]
