@@ -4,12 +4,13 @@ UV := .uv/bin/uv
 RUN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench faults soak fuzz mutation lock clean
 help:
 	@echo "make demo   break real services and watch them healed"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy strict, import-linter"
 	@echo "make bench  print the measured numbers"
+	@echo "make faults run every fault test; N=1200: so many random kills; make soak HOURS=1; make fuzz MINUTES=10; make mutation"
 
 .uv/bin/uv:
 	@$(PYTHON) -m venv .uv
@@ -34,6 +35,18 @@ lint: .venv/.ready
 
 bench: .venv/.ready
 	$(RUN)/python -m tests.benchmarks
+
+faults: .venv/.ready
+	$(RUN)/python -m tests.faults $(N)
+
+soak: .venv/.ready
+	$(RUN)/python -m tests.faults.soak --hours $(or $(HOURS),1)
+
+fuzz: .venv/.ready
+	$(RUN)/python -m tests.fuzz all --minutes $(or $(MINUTES),10)
+
+mutation: .venv/.ready
+	$(RUN)/python -m tests.mutation
 
 lock: | .uv/bin/uv
 	$(UV) lock

@@ -8,6 +8,8 @@ import errno
 import hashlib
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,8 @@ import msgspec
 from audit.chain import Chain, fields
 from audit.files import refused, sync_directory
 from audit.journal import Checkpoint, JournalError, Store
-from audit.keys import Signer
+from audit.keys import Signer, holds
+from audit.pruned import authentic
 
 __all__ = [
     "EVERY_RECORDS",
@@ -25,6 +28,7 @@ __all__ = [
     "Signer",
     "due",
     "export",
+    "exported",
     "genuine",
     "last_exported",
     "line",
@@ -99,16 +103,12 @@ def _message(checkpoint: Checkpoint) -> bytes:
 
 def genuine(checkpoint: Checkpoint, key: bytes | None = None) -> bool:
     """Whether the signature holds under the key the checkpoint names and, if given, that is this `key`."""
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - heavy, and most runs need no signature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
-
     if key is not None and checkpoint.key != key:
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(checkpoint.key).verify(checkpoint.signature, _message(checkpoint))
-    except (InvalidSignature, ValueError, TypeError, struct.error, UnicodeEncodeError):
+        return holds(checkpoint.key, checkpoint.signature, _message(checkpoint))
+    except (TypeError, struct.error, UnicodeEncodeError):  # values that no checkpoint has
         return False
-    return True
 
 
 def line(checkpoint: Checkpoint) -> bytes:
@@ -190,6 +190,21 @@ def _append(descriptor: int, text: bytes) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def exported(path: Path) -> Iterator[Checkpoint]:
+    """The checkpoints in the export, whoever signed them; torn lines are passed over.
+
+    Raises:
+        JournalError: it can not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for text in file:
+                with suppress(ValueError):
+                    yield parse(text)
+    except OSError as error:
+        raise refused(error, path) from error
+
+
 def last_exported(path: Path, key: bytes) -> Checkpoint | None:
     """The last line of the export that this key signed; forged or torn lines behind it are passed over."""
     try:
@@ -216,6 +231,9 @@ def require_exported(store: Store, state_dir: Path, key: bytes) -> None:
     Raises:
         Rewound: it was cut, restored from an older copy, or replaced.
     """
+    pruned = store.pruned()
+    if pruned and not authentic(pruned, key):
+        raise Rewound(f"the journal says that records 1 to {pruned.seq} were pruned, but this key did not sign that")
     path = state_dir / EXPORT
     last = last_exported(path, key)
     if last is None:

@@ -30,10 +30,10 @@ def write_new(path: Path, text: bytes, mode: int) -> None:
     sync_directory(path.parent)
 
 
-def refused(error: OSError, path: Path) -> JournalError:
-    """What this error means for the journal."""
+def refused(error: OSError, path: Path, what: str = "can not be read or written now") -> JournalError:
+    """What this error means for the journal; `what` is said of the path where nothing better is known."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Full(f"{path}: no space left on its file system. Free some space")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return ReadOnly(f"{path} can not be used: {error.strerror}")
-    return Unavailable(f"{path} can not be read or written now: {error.strerror}")
+    return Unavailable(f"{path} {what}: {error.strerror}")

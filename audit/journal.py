@@ -21,6 +21,7 @@ __all__ = [
     "JournalError",
     "NewerSchema",
     "OverBudget",
+    "Pruned",
     "ReadOnly",
     "Saved",
     "Spend",
@@ -95,6 +96,34 @@ class Saved(msgspec.Struct, frozen=True):
     signed: Checkpoint
 
 
+class Pruned(msgspec.Struct, frozen=True):
+    """A signed statement: the records up to `seq` were taken away on purpose, and this is where the chain goes on.
+
+    Attributes:
+        chain: id of the chain.
+        algorithm: of the chain.
+        seq: last record that is gone.
+        hash: its hash; the next record follows it.
+        epoch: of the last effect that is gone; 0 when there was none.
+        at: epoch seconds.
+        who: wanted it.
+        why: their reason.
+        key: Ed25519 public key, 32 bytes.
+        signature: Ed25519, 64 bytes, over all of the above.
+    """
+
+    chain: str
+    algorithm: str
+    seq: int
+    hash: bytes
+    epoch: int
+    at: float
+    who: str
+    why: str
+    key: bytes
+    signature: bytes
+
+
 class JournalError(Exception):
     """The journal refused; the message is for a person."""
 
@@ -143,7 +172,7 @@ class OverBudget(JournalError):
 
 
 class Full(JournalError):
-    """No space left; nothing of the transaction was kept. It works again by itself once there is space."""
+    """No space left; it works again by itself once there is some. Read before going on, as after `Unavailable`."""
 
 
 class Unavailable(JournalError):
@@ -201,7 +230,7 @@ class Store(Protocol):
             Fenced: the epoch is not the store's.
             Claimed: somebody else holds an object.
             OverBudget: a budget does not give that much.
-            Full: no space; nothing was kept.
+            Full: no space.
             Unavailable: it is unknown whether anything was kept.
             Unstorable: an entry can not become a record.
             ReadOnly: this store only reads.
@@ -238,6 +267,18 @@ class Store(Protocol):
 
     def checkpoint(self) -> Saved | None:
         """The newest checkpoint whose state and record are as they were signed (hashes; the signature is not read)."""
+        ...
+
+    def pruned(self) -> Pruned | None:
+        """What was taken away from the beginning of this journal; `after` and `read` give only what is behind it."""
+        ...
+
+    def prune(self, pruned: Pruned) -> int:
+        """Take away the records up to `pruned.seq`; returns how many went. After a crash, call it again.
+
+        Raises:
+            JournalError: nothing went: no checkpoint with its state is kept at or behind the next record.
+        """
         ...
 
     def close(self) -> None:

@@ -63,6 +63,7 @@ def public_key(path: Path) -> bytes:
     Raises:
         JournalError: it is no Ed25519 public key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - heavy, most runs sign nothing
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, most runs sign nothing
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
 
@@ -70,14 +71,27 @@ def public_key(path: Path) -> bytes:
         key = serialization.load_pem_public_key(path.read_bytes())
     except OSError as error:
         raise refused(error, path) from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise JournalError(f"{path} is no public key in PEM form") from error
     if not isinstance(key, Ed25519PublicKey):
         raise JournalError(f"{path} is not an Ed25519 key")
     return key.public_bytes_raw()
 
 
+def holds(key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the owner of this public key signed the message."""
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - heavy, and most runs need no signature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
 def _load(state_dir: Path) -> Signer:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - heavy, most runs sign nothing
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy, most runs sign nothing
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
 
@@ -87,7 +101,7 @@ def _load(state_dir: Path) -> Signer:
         raise JournalError(f"{path} has mode {mode:04o}: others can read the signing key. chmod 600 it")
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError):  # their text may quote the file
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # their text may quote the file
         raise JournalError(f"{path} is no private key in PEM form without a password") from None
     if not isinstance(private, Ed25519PrivateKey):
         raise JournalError(f"{path} is not an Ed25519 key")

@@ -13,6 +13,7 @@ from audit.chain import Chain, Link
 from audit.checkpoint import EXPORT, genuine, parse
 from audit.journal import Checkpoint, JournalError
 from audit.keys import PUBLIC, public_key
+from audit.pruned import authentic
 from audit.stores.read_only import ReadOnlyStore, open_read_only
 from audit.stores.reading import PAGE, Row, stored
 
@@ -21,9 +22,10 @@ class Report(msgspec.Struct, frozen=True):
     """What verification found.
 
     Attributes:
-        records: how many records, from the first on, chain without a fault.
+        records: how many records, from the first that is kept on, chain without a fault.
         first_bad: the first record that is surely not what was written; None when none is, or none can be named.
         problem: what is wrong, for a person; empty when nothing is.
+        pruned: up to this record everything was taken away on purpose, by a signed statement; 0 when nothing was.
         checked_checkpoints: signed checkpoints that were compared.
         vouched: up to this record the journal is what was signed; what follows is only chained.
         notes: what could not be checked, or is odd without being wrong.
@@ -34,6 +36,7 @@ class Report(msgspec.Struct, frozen=True):
     problem: str = ""
     checked_checkpoints: int = 0
     vouched: int = 0
+    pruned: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -58,7 +61,11 @@ def verify(path: Path, checkpoints_path: Path | None = None, key_path: Path | No
     """
     try:
         with closing(open_read_only(path)) as store:
-            return _Verification(store, path, checkpoints_path, key_path).report()
+            while True:
+                before = store.pruned()
+                report = _Verification(store, path, checkpoints_path, key_path).report()
+                if report.ok or store.pruned() == before:
+                    return report  # else records were pruned while they were read
     except (JournalError, OSError) as error:
         return Report(0, problem=str(error))
 
@@ -71,6 +78,7 @@ class _Verification:
         self._key_path = key or path.with_name(PUBLIC)
         self._must_key = key is not None
         self._link = Link()
+        self._first = 1
         self._checked = self._vouched = 0
         self._notes: list[str] = []
 
@@ -79,6 +87,7 @@ class _Verification:
         try:
             chain, self._epoch = self._identity()
             self._key = self._public_key()
+            self._begin(chain)
             try:
                 self._walk(chain, None)
             except _Bad as error:
@@ -90,9 +99,15 @@ class _Verification:
             bad = error
         except (JournalError, OSError) as error:
             bad = bad or _Bad(str(error))
-        if bad is None:
-            return Report(self._link.seq, None, "", self._checked, self._vouched, tuple(self._notes))
-        return Report(self._link.seq, bad.seq, bad.problem, self._checked, self._vouched, tuple(self._notes))
+        return Report(
+            self._link.seq - self._first + 1,
+            bad.seq if bad else None,
+            bad.problem if bad else "",
+            self._checked,
+            self._vouched,
+            self._first - 1,
+            tuple(self._notes),
+        )
 
     def _identity(self) -> tuple[Chain, int]:
         try:
@@ -108,6 +123,20 @@ class _Verification:
             )
             return None
         return public_key(self._key_path)
+
+    def _begin(self, chain: Chain) -> None:
+        """Where the chain begins: behind what was pruned, if the owner of the key signed that it was."""
+        pruned = self._store.pruned()
+        if pruned is None:
+            return
+        if (pruned.chain, pruned.algorithm) != (chain.id, chain.algorithm) or not authentic(pruned, self._key):
+            gone = f"records 1 to {pruned.seq} are missing"
+            raise _Bad(f"{gone}: that they were pruned was not signed, or with another key", 1)
+        self._link, self._first = Link(pruned.seq, pruned.hash, pruned.epoch), pruned.seq + 1
+        self._notes.append(f"records 1 to {pruned.seq} were pruned by {pruned.who}, {_time(pruned.at)}: {pruned.why}")
+        left = self._store.fetch("SELECT count(*) FROM (SELECT 1 FROM entries WHERE seq <= ? LIMIT 1)", pruned.seq)
+        if left[0][0]:
+            self._notes.append("some of them are still in the file and do not count; the next pruning removes them")
 
     def _walk(self, chain: Chain, until: int | None) -> None:
         """Follow the chain from where it was left to its end, or to record `until`."""
@@ -159,7 +188,6 @@ class _Verification:
         for where, checkpoint in self._witnesses():
             if bad and bad.seq is not None and checkpoint.seq >= bad.seq and checkpoint.chain == chain.id:
                 continue
-            self._checked += 1
             self._agree(chain, where, checkpoint, bad)
         if not self._checked and self._link.seq and bad is None:
             self._notes.append("no signed checkpoint to compare with: a cut tail or a rewritten chain would not show")
@@ -170,6 +198,9 @@ class _Verification:
         when = _time(checkpoint.at)
         if (checkpoint.chain, checkpoint.algorithm) != (chain.id, chain.algorithm):
             raise _Bad(f"{where}, signed {when}, is of chain {checkpoint.chain}; this journal is chain {chain.id}", 1)
+        if checkpoint.seq < self._first:  # of a record that was pruned
+            return
+        self._checked += 1
         if checkpoint.seq > self._link.seq:
             self._walk(chain, checkpoint.seq)  # appended since we began
         row = self._store.row(checkpoint.seq)
@@ -205,7 +236,8 @@ class _Verification:
                 try:
                     checkpoint = parse(text)
                 except ValueError as error:
-                    if not text.endswith(b"}\n"):  # a power cut, or a write that is under way
+                    # a power cut, which may take any sector of a line, or a write that is under way
+                    if b"\0" in text or not text.endswith(b"}\n"):
                         self._notes.append(f"{where} is a torn line")
                         continue
                     raise _Bad(f"{where} is no checkpoint: {error}") from error
@@ -215,7 +247,7 @@ class _Verification:
         """What the chain does not cover: the states of checkpoints, and the pages of the file."""
         try:
             for seq, digest, state in self._store.states():
-                if hashlib.sha256(state).digest() != digest:
+                if not isinstance(state, bytes) or hashlib.sha256(state).digest() != digest:
                     raise _Bad(f"the state that checkpoint {seq} keeps is not the one that was signed")
             verdict = self._store.fetch("PRAGMA quick_check(1)")[0][0]
         except JournalError as error:

@@ -21,6 +21,7 @@ from controller.core.wish import Proposal, Rulebook
 from controller.loop import stop_flags
 from controller.policyset import Objects, PolicySet
 from controller.settings import STORE, Settings
+from controller.trail import require_remembered
 from telemetry.columns import CLUSTERED, SENT, USUAL
 from telemetry.processor import Processor
 from telemetry.signals.definitions import Definitions
@@ -115,6 +116,7 @@ def _remembered(state_dir: Path) -> tuple[State, str]:
     try:
         with contextlib.closing(SqliteStore.open(path, read_only=True)) as store:
             saved = store.checkpoint()
+            require_remembered(store, saved)
             state = load(saved.state) if saved else State()
             return fold((decode(stored.body) for stored in store.after(saved.seq if saved else 0)), state), ""
     except (JournalError, msgspec.DecodeError) as error:  # a record of a newer version is no record of this one

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from actions.platforms.local.platform import LocalPlatform
 from audit.journal import JournalError
 from audit.stores.sqlite import SqliteStore, open_read_only
 from controller import leadership
+from controller.boot import jumped, remember
 from controller.checkpoints import Checkpoints
 from controller.clock import Clock
 from controller.executor import Boundary, Executor, no_fault
@@ -26,6 +28,7 @@ from controller.settings import STORE, Settings
 from controller.trail import Trail
 from controller.views.words import instant
 from controller.watcher import Watcher
+from telemetry.batch import Batch, Fate
 from telemetry.processor import Processor
 from telemetry.sources import Source
 from telemetry.sources.host import HostSource
@@ -139,7 +142,9 @@ def _take_the_lead(settings: Settings, state_dir: Path, stack: ExitStack) -> tup
     clock, trail = Clock(), Trail(store, checkpoints.trusted)
     clock.never_behind(trail.state.at)
     checkpoints.begin(trail)
-    trail.lead(clock.now(), holder())
+    now = clock.now()
+    trail.lead(now, holder(), jumped(state_dir, now), clock.ahead)
+    remember(state_dir, now)
     stack.callback(_last_checkpoint, checkpoints, clock, trail)
     return clock, trail, checkpoints
 
@@ -159,7 +164,7 @@ def _receiver(
         from telemetry.sources.otlp.receiver import Receiver  # noqa: PLC0415 - protobuf and h11 only for who listens
 
         try:
-            receiver = Receiver(settings.otlp_address, processor.take, clock.now)
+            receiver = Receiver(settings.otlp_address, _by_the_wall(processor, clock), clock.now)
         except OSError as error:
             if settings.origin("otlp") != "default":
                 raise
@@ -168,6 +173,11 @@ def _receiver(
             stack.callback(receiver.close)
             return lambda now: {"otlp": receiver.view(now), "unlisted": [*map(_shown, processor.unlisted)]}
     return lambda _now: {"otlp": {"why": why}, "unlisted": []}
+
+
+def _by_the_wall(processor: Processor, clock: Clock) -> Callable[[Batch, float], Counter[Fate]]:
+    """Senders stamp by the wall clock, and follow its steps; this program's time does not."""
+    return lambda batch, now: processor.take(batch.moved(clock.off_the_wall()), now)
 
 
 def _shown(service: Unlisted) -> Mapping[str, Any]:

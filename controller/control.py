@@ -28,7 +28,7 @@ class Control:
 
     def __init__(self, state_dir: Path, loop: Loop, views: Mapping[str, View]) -> None:
         self._loop, self._views = loop, views
-        self._server = Server(state_dir / SOCKET, self._answer)
+        self._server = Server(state_dir / SOCKET, self._answer, refused=lambda why: loop.refused(f"control_{why}"))
 
     def close(self) -> None:
         """Stop answering."""
@@ -43,7 +43,10 @@ class Control:
         board = self._loop.board
         if board is None:
             return {"refused": "the loop has not finished its first turn yet; try again"}
-        return view(board, request.get("args") or {})
+        args = request.get("args") or {}
+        if not isinstance(args, dict):
+            return {"refused": "args must be an object"}
+        return view(board, args)
 
     def _say(self, said: object, peer: Peer) -> Mapping[str, Any]:
         try:

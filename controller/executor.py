@@ -4,15 +4,15 @@ One intent is performed by one thread of a pool; its answer comes back through `
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Event
 from time import monotonic
 
 from actions.plan import Change
 from actions.platforms import Platform
-from controller.core.records import Intent
+from controller.core.records import Intent, Step
+from telemetry.sources.pool import ready_pool
 from telemetry.verdict import Verdict
 
 SETTLE_WITHIN, SETTLE_EVERY = 25.0, 0.5
@@ -52,6 +52,7 @@ class Answer:
     detail: str = ""
     found: tuple[Verdict, ...] = ()
     settled: bool = False
+    taken: bool = False
 
 
 class Executor:
@@ -68,7 +69,7 @@ class Executor:
         self.done: SimpleQueue[Answer] = SimpleQueue()
         self._platforms, self._may_write, self._boundary = platforms, may_write, boundary
         self._closing = Event()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="effect")
+        self._pool = ready_pool(threads, "effect")
 
     def perform(self, committed: Committed) -> None:
         """Write the intent's changes; answers through `done`."""
@@ -104,7 +105,9 @@ class Executor:
             if verdict is Verdict.UNKNOWN:
                 verdict = self._settled(change)
             if verdict is not Verdict.PASS:
-                return self._stopped(committed, written, verdict, f"{change.path}: {change.before} → {change.after}")
+                taken = verdict is Verdict.FAIL and self._taken(intent, change)
+                detail = f"{change.path}: {change.before} → {change.after}" + ", somebody else changed it" * taken
+                return replace(self._stopped(committed, written, verdict, detail), taken=taken)
             written.append(change)
         return Answer(intent, Verdict.PASS, found=found)
 
@@ -147,6 +150,10 @@ class Executor:
             if self._closing.wait(SETTLE_EVERY):
                 break
         return verdict
+
+    def _taken(self, intent: Intent, change: Change) -> bool:
+        """Whether what we held is somebody else's now; a platform that was not reached refused nothing."""
+        return intent.step is not Step.DO and self._holds(change.inverse()) is Verdict.FAIL
 
     def _holds(self, change: Change) -> Verdict:
         return self._platforms[change.object.platform].holds(change)

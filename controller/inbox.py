@@ -113,9 +113,12 @@ def _act(ask: Ask, now: float, state: State, snapshot: Snapshot) -> list[AnyReco
     target = find(str(wanted.get("target", "")), snapshot.targets)
     if isinstance(target, str):
         raise Refused(target)
+    action = wanted.get("action", {})
+    if not isinstance(action, dict):
+        raise Refused("action must be an object: {type, and what the type asks for}")
     name = f"act-{state.said + 1}"
     try:
-        policy = compile_policy(json.dumps(_document(name, target, wanted.get("action", {}))))
+        policy = compile_policy(json.dumps(_document(name, target, action)))
     except DocumentError as error:
         raise Refused(
             "; ".join(f"{p.path}: {p.message}{f' ({p.hint})' if p.hint else ''}" for p in error.problems)

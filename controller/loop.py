@@ -37,6 +37,9 @@ from telemetry.snapshot import Snapshot
 STOP_FILES = ("paused", "frozen")
 """Flag files in the state directory: they stop the loop even when the store is down."""
 
+HEARD_AT_ONCE = 16
+"""Statements taken in by one turn: who asks again at every answer must not keep the turn from ending."""
+
 log = structlog.get_logger()
 
 
@@ -109,6 +112,10 @@ class Loop:
                 self._parts.instruments.late(int(late // interval) + 1)
                 next_at = monotonic()
             stop.wait(max(0.0, next_at - monotonic()))
+
+    def refused(self, limit: str) -> None:
+        """Count somebody who was turned away, or cut, before the loop heard of it; called from any thread."""
+        self._parts.instruments.limit(limit)
 
     def finish(self) -> None:
         """At a clean stop: wait for what is being written, and record what became of it."""
@@ -216,7 +223,7 @@ class Loop:
             self._append(changes)
             self._see(trail.catch_up())
         with contextlib.suppress(Empty):
-            while True:
+            for _ in range(HEARD_AT_ONCE):
                 self._hear(now, snapshot, self.inbox.get_nowait())
 
     def _record_outcomes(self, now: float) -> None:
@@ -312,7 +319,8 @@ def _held(at: float, keys: Sequence[Key], reason: Reason, detail: str) -> list[H
 
 def _outcome(now: float, answer: Answer) -> Outcome:
     intent = answer.intent
-    return Outcome(now, intent.key, intent.number, answer.result, answer.detail, answer.found, answer.settled)
+    told = (answer.result, answer.detail, answer.found, answer.settled, answer.taken)
+    return Outcome(now, intent.key, intent.number, *told)
 
 
 def stop_flags(state_dir: Path) -> Mapping[str, str]:

@@ -33,9 +33,9 @@ from controller.setting_values import (
     schedule,
     some_namespaces,
 )
-from telemetry.documents import DocumentError, InvalidError, Seconds, parse, validate
+from telemetry.documents import DocumentError, InvalidError, Problem, Seconds, parse, validate
 from telemetry.documents.files import read_file
-from telemetry.documents.problems import one_of, shown
+from telemetry.documents.problems import legible, one_of, shown
 from telemetry.documents.quantities import format_duration
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def _unknown_names() -> Iterator[str]:
         if not variable.upper().startswith(PREFIX) or name in known:
             continue
         near = [f"did you mean {PREFIX}{match.upper()}?" for match in get_close_matches(name, known, n=1)]
-        yield f"{variable}: is no setting ({near[0] if near else '`auto settings` lists them all'})"
+        yield f"{legible(variable)}: is no setting ({near[0] if near else '`auto settings` lists them all'})"
 
 
 def _read(config: Path | None, flags: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -316,7 +316,7 @@ def _read(config: Path | None, flags: Mapping[str, Any]) -> Mapping[str, Any]:
     named = config or (Path(os.environ[_CONFIG]) if os.environ.get(_CONFIG) else None)
     state = Path(flags.get("state") or os.environ.get(PREFIX + "STATE") or Keys.model_fields["state"].default)
     path = named or state / FILE
-    if named is None and not path.exists():
+    if named is None and not _exists(path):
         return {}
     document = parse(read_file(path), str(path))
     if named is None and isinstance(document.data, dict) and "state" in document.data:
@@ -325,6 +325,19 @@ def _read(config: Path | None, flags: Mapping[str, Any]) -> Mapping[str, Any]:
     checked = validate(document, Keys)
     values = checked.model_dump(exclude_unset=True)
     return {name: path.parent / value if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _exists(path: Path) -> bool:
+    """Whether a file is there.
+
+    Raises:
+        DocumentError: there can be none of such a name, or nobody may look.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
+        raise DocumentError([Problem(str(path), 1, 1, "", reason)]) from None
 
 
 def _in_words(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:

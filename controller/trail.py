@@ -35,6 +35,7 @@ class Trail:
         saved = store.checkpoint()
         if saved is not None and not trusted(saved):
             saved = None
+        require_remembered(store, saved)
         self.state = load(saved.state) if saved else State()
         self.seq = self.checkpointed = saved.seq if saved else 0
         self.catch_up()
@@ -56,10 +57,10 @@ class Trail:
             new.append(record)
         return new
 
-    def lead(self, now: float, holder: str) -> None:
-        """Begin a leadership: from here no older epoch can append an effect."""
+    def lead(self, now: float, holder: str, jumped: float = 0.0, ahead: float = 0.0) -> None:
+        """Begin a leadership: from here no older epoch can append an effect; for `jumped` and `ahead` see `Led`."""
         self.epoch = self.store.lead(holder)
-        self.append([Led(now, self.epoch, holder)], {})
+        self.append([Led(now, self.epoch, holder, jumped, ahead)], {})
         self.catch_up()
 
     def append(self, records: Sequence[AnyRecord], policies: Mapping[str, Policy]) -> list[Committed]:
@@ -77,6 +78,16 @@ class Trail:
             spends=[StoreSpend(s.bucket, s.at, 1, s.limit, s.window) for s in side.spends],
         )
         return [Committed(record, self.epoch) for record in records if isinstance(record, Intent)]
+
+
+def require_remembered(store: Store, saved: Saved | None) -> None:
+    """What was pruned is known from a kept state; without one, claims and budgets would be forgotten."""
+    pruned = store.pruned()
+    if pruned and (saved is None or saved.seq <= pruned.seq):
+        raise JournalError(
+            f"records 1 to {pruned.seq} of the trail were pruned, and no state that is kept and signed here replaces "
+            "them. Put the signing key back, or restore the trail with its checkpoints from a copy"
+        )
 
 
 def entry(record: AnyRecord) -> Entry:

@@ -180,7 +180,7 @@ class ActionBase(_Part):
 
 def _exists(name: object) -> object:
     """The name of an action that exists; what is near in letters may be far in meaning, so little is guessed."""
-    if name not in ACTIONS:
+    if not isinstance(name, str) or name not in ACTIONS:
         raise InvalidError(f"there is no action {shown(name)}", one_of(ACTIONS, name, cutoff=0.85))
     return name
 

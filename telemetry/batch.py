@@ -1,7 +1,7 @@
 """What one request of a sender holds, after its bytes were read and before anything is joined."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -23,6 +23,14 @@ class Fate(StrEnum):
     TEMPORALITY = "temporality"  # a difference, or an ever growing sum, where a current value is meant
 
 
+def _moved(times: NDArray[np.uint64], seconds: float) -> NDArray[np.uint64]:
+    nanoseconds = np.uint64(round(abs(seconds)) * 10**9)
+    if seconds > 0:
+        return np.where(times > _LAST - nanoseconds, _LAST, times + nanoseconds)
+    return np.where(times < nanoseconds, np.uint64(0), times - nanoseconds)
+
+
+_LAST = np.uint64(2**64 - 1)
 KEPT = frozenset({Fate.ACCEPTED, Fate.UNMATCHED})
 """Fates of which a sender need not be told that items were lost."""
 
@@ -41,6 +49,11 @@ class Requests:
     started: NDArray[np.uint64]
     ended: NDArray[np.uint64]
     failed: NDArray[np.bool_]
+
+    def moved(self, seconds: float) -> "Requests":
+        """With other times; those before the epoch become the epoch, and are far too old."""
+        started, ended = (_moved(times, seconds) for times in (self.started, self.ended))
+        return replace(self, started=started, ended=ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +92,10 @@ class Batch:
     items: Sequence[int]
     requests: Requests | None = None
     gauges: Sequence[Gauge] = ()
+
+    def moved(self, seconds: float) -> "Batch":
+        """As if the sender's clock stood so many seconds later; less than a second is no other clock."""
+        if abs(seconds) < 1.0:
+            return self
+        gauges = [replace(gauge, at=gauge.at + seconds) for gauge in self.gauges]
+        return replace(self, gauges=gauges, requests=self.requests and self.requests.moved(seconds))

@@ -1,5 +1,6 @@
 """Opening and creating the SQLite file of a journal, and saying in words what SQLite refuses."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -9,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from audit.chain import ALGORITHM, MAX_BODY
-from audit.files import sync_directory
+from audit.files import refused, sync_directory
 from audit.journal import Full, JournalError, NewerSchema, ReadOnly, Unavailable
 from audit.stores.mounts import network_file_system
 
@@ -44,9 +45,16 @@ def explained(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> JournalE
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # misuse of the module (wrong thread): a mistake in the program, shown as it is
         raise error
-    name, primary = error.sqlite_errorname, code & 0xFF
-    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _no_space(path)):
-        return Full(f"{path}: no space left on its file system; nothing was kept. Free some space")
+    primary = code & 0xFF
+    if primary == sqlite3.SQLITE_IOERR and (reason := _file_system_says(path)):
+        return refused(reason, path)
+    return _named(primary, error, path)
+
+
+def _named(primary: int, error: sqlite3.Error, path: Path) -> JournalError:
+    name = error.sqlite_errorname
+    if primary == sqlite3.SQLITE_FULL:
+        return Full(f"{path}: no space left on its file system. Free some space")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unavailable(f"{path} is locked by another process for more than {BUSY_SECONDS:g} s ({name})")
     if primary == sqlite3.SQLITE_READONLY:
@@ -56,11 +64,18 @@ def explained(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> JournalE
     return Unavailable(f"{path} can not be read or written now ({name}: {error})")
 
 
-def _no_space(path: Path) -> bool:
+def _file_system_says(path: Path) -> OSError | None:
+    """Why nothing can be written beside `path`, if so: SQLite keeps the reason of an I/O error to itself."""
     try:
-        return os.statvfs(path.parent).f_bavail == 0
-    except OSError:
-        return False
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)  # it has no name, so no trace
+        try:
+            os.write(descriptor, bytes(4096))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return None if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL) else error
+    return None
 
 
 def limit(connection: sqlite3.Connection, *, wide: bool) -> None:
@@ -119,7 +134,7 @@ def open_writable(path: Path) -> sqlite3.Connection:
     except SqliteError as error:
         raise explained(error, path) from error
     except OSError as error:
-        raise Unavailable(f"{path} can not be opened: {error}") from error
+        raise refused(error, path, "can not be opened") from error
     return connection
 
 
@@ -166,7 +181,7 @@ def ensure(path: Path) -> None:
         _discard(draft)
         raise explained(error, path) from error
     except OSError as error:
-        raise Unavailable(f"{path} can not be made: {error}") from error
+        raise refused(error, path, "can not be made") from error
 
 
 def _discard(draft: Path) -> None:

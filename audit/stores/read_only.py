@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
-from audit.journal import Checkpoint, Claim, Entry, JournalError, ReadOnly, Spend, Unavailable
+from audit.journal import Checkpoint, Claim, Entry, JournalError, Pruned, ReadOnly, Spend, Unavailable
 from audit.stores.connection import SqliteError, connect, explained, limit, require_journal
 from audit.stores.reading import Reading, Row
 
@@ -98,6 +98,11 @@ class ReadOnlyStore(Reading):
     def save_checkpoint(self, signed: Checkpoint, state: bytes) -> None:
         """Refused."""
         del signed, state
+        self._refuse()
+
+    def prune(self, pruned: Pruned) -> int:
+        """Refused."""
+        del pruned
         self._refuse()
 
     def _refuse(self) -> NoReturn:

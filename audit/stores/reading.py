@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.chain import GENESIS, Chain, Stored
-from audit.journal import Checkpoint, Saved, Unavailable
+from audit.journal import Checkpoint, Pruned, Saved, Unavailable
 
 Row = tuple[Any, ...]
+
+MAX_SEQ = (1 << 63) - 1
+"""The largest number of a record; a checkpoint from elsewhere may name a larger one."""
 
 PAGE = 64
 """Records read at a time: no read transaction outlives a page, so a slow reader never makes the WAL grow."""
@@ -83,20 +86,21 @@ class Reading(ABC):
 
     def row(self, seq: int) -> Row | None:
         """The raw row with this number."""
-        rows = self.fetch(_ONE, seq)
+        rows = self.fetch(_ONE, seq) if abs(seq) <= MAX_SEQ else []
         return rows[0] if rows else None
 
     def after(self, seq: int) -> Iterator[Stored]:
         """The records behind `seq`, in order, in bounded memory."""
+        seq = max(seq, self._gone())
         while rows := self.page(seq):
             for row in rows:
                 yield _or_unavailable(row)
             seq = rows[-1][0]
 
     def read(self, seq: int) -> Stored | None:
-        """The record with this number."""
+        """The record with this number; None where there is none, or it was pruned."""
         row = self.row(seq)
-        return _or_unavailable(row) if row else None
+        return _or_unavailable(row) if row and seq > self._gone() else None
 
     def head(self) -> tuple[int, bytes]:
         """Number and hash of the last record."""
@@ -114,7 +118,29 @@ class Reading(ABC):
         """The checkpoints of records behind `seq` that the database keeps, at most `PAGE`."""
         rows = self.fetch(f"{_SIGNED} FROM checkpoints WHERE seq > ? ORDER BY seq LIMIT {PAGE}", seq)
         chain = self.chain if rows else Chain("")
+        if not all(isinstance(row[0], int) for row in rows):
+            raise Unavailable("the journal is damaged: a checkpoint has no number")
         return [Checkpoint(chain.id, chain.algorithm, *row) for row in rows]
+
+    def pruned(self) -> Pruned | None:
+        """What was taken away from the beginning."""
+        if not self.fetch("SELECT 1 FROM sqlite_master WHERE name = 'pruned'"):  # a file of schema 1, opened to read
+            return None
+        rows = self.fetch("SELECT seq, hash, epoch, at, who, why, key, signature FROM pruned")
+        if not rows:
+            return None
+        seq, digest, epoch, at, who, why, key, signature = rows[0]
+        texts = (digest, who, why, key, signature)
+        if not (isinstance(seq, int) and isinstance(epoch, int) and isinstance(at, float)) or not all(
+            isinstance(text, bytes) for text in texts
+        ):
+            raise Unavailable("the journal is damaged: what it says of pruned records is nothing that was written")
+        chain, names = self.chain, (who.decode(errors="replace"), why.decode(errors="replace"))
+        return Pruned(chain.id, chain.algorithm, seq, digest, epoch, at, *names, key, signature)
+
+    def _gone(self) -> int:
+        pruned = self.pruned()
+        return pruned.seq if pruned else 0
 
     def states(self) -> list[Row]:
         """Record, signed digest and bytes of the states that are kept."""
@@ -128,8 +154,9 @@ class Reading(ABC):
         for *columns, state in newest:
             chain = self.chain
             signed = Checkpoint(chain.id, chain.algorithm, *columns)
-            record = self.row(signed.seq)
-            if record and record[-1] == signed.hash and hashlib.sha256(state).digest() == signed.state:
+            record = self.row(signed.seq) if isinstance(signed.seq, int) else None
+            whole = isinstance(state, bytes) and hashlib.sha256(state).digest() == signed.state
+            if whole and record and record[-1] == signed.hash:
                 return Saved(signed.seq, signed.hash, state, signed)
         return None
 

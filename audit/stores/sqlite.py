@@ -17,6 +17,7 @@ from audit.journal import (
     Fenced,
     JournalError,
     OverBudget,
+    Pruned,
     Spend,
     Store,
     Unavailable,
@@ -30,6 +31,9 @@ __all__ = ["SqliteStore", "open_read_only"]
 
 TAIL = 1000
 """Records whose chain is verified at each opening: what a crash could have touched."""
+
+PRUNE = 5_000
+"""Records that are taken away in one transaction: other writers wait for no more than that."""
 
 KEEP_SPENDS = 86_400.0
 """Seconds for which spends stay even where their window is shorter, so that a wider window finds its past."""
@@ -104,6 +108,26 @@ class SqliteStore(Reading):
                 "UPDATE checkpoints SET state = NULL WHERE state IS NOT NULL AND seq < "
                 "(SELECT min(seq) FROM (SELECT seq FROM checkpoints ORDER BY seq DESC LIMIT 2))"
             )
+
+    def prune(self, pruned: Pruned) -> int:
+        """Take away the records up to `pruned.seq`: first they count no more, durably, then they go, part by part."""
+        with self._transaction() as connection:
+            _prunable(connection, pruned, self._current(connection)[0], self._gone())
+            texts = (pruned.who.encode(errors="replace").decode(), pruned.why.encode(errors="replace").decode())
+            connection.execute(
+                "INSERT OR REPLACE INTO pruned VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (pruned.seq, pruned.hash, pruned.epoch, pruned.at, *texts, pruned.key, pruned.signature),
+            )
+            connection.execute("DELETE FROM checkpoints WHERE seq <= ?", (pruned.seq,))
+        count = 0
+        while gone := self._take_away(pruned.seq):
+            count += gone
+        return count
+
+    def _take_away(self, seq: int) -> int:
+        with self._transaction() as connection:
+            part = "DELETE FROM entries WHERE seq <= ? AND seq < (SELECT min(seq) FROM entries) + ?"
+            return connection.execute(part, (seq, PRUNE)).rowcount
 
     def fetch(self, sql: str, *arguments: object, wide: bool = False) -> list[Row]:
         """All rows of one short statement."""
@@ -188,8 +212,9 @@ class SqliteStore(Reading):
         seen = self.row(self._seen.seq) if self._seen.seq else None
         if self._seen.seq and (seen is None or seen[-1] != self._seen.hash):
             raise Unavailable(f"{self._path} went back: acknowledged record {self._seen.seq} is not there any more")
-        link = Link()
-        if head > TAIL:
+        pruned = self.pruned()
+        link = Link(pruned.seq, pruned.hash, pruned.epoch) if pruned else Link()
+        if head - TAIL > link.seq:
             anchor = self.read(head - TAIL)
             if anchor is None:
                 raise Unavailable(f"{self._path}: record {head - TAIL} is missing; `verify` tells more")
@@ -231,6 +256,20 @@ def _require(entries: Sequence[Entry], epoch: int | None, effects: tuple[Sequenc
         problem = chains.unstorable(entry)
         if problem:
             raise Unstorable(f"this {entry.kind!a} entry can not be stored: {problem}")
+
+
+def _prunable(connection: sqlite3.Connection, pruned: Pruned, chain: Chain, gone: int) -> None:
+    """Nothing goes that a restart or the chain needs: the newest kept states, and the last record before them."""
+    if (pruned.chain, pruned.algorithm) != (chain.id, chain.algorithm) or pruned.seq < gone:
+        raise JournalError(f"not pruned: this is not about the present journal, or {gone} records are gone already")
+    states = connection.execute("SELECT min(seq) FROM checkpoints WHERE state IS NOT NULL").fetchone()[0]
+    if states is None or pruned.seq >= states:
+        raise JournalError(
+            f"not pruned: a restart begins with the state at record {states or 0}, so record {pruned.seq} must stay"
+        )
+    last = connection.execute("SELECT hash FROM entries WHERE seq = ?", (pruned.seq,)).fetchall()
+    if pruned.seq > gone and last != [(pruned.hash,)]:
+        raise JournalError(f"not pruned: record {pruned.seq} has another hash")
 
 
 def _release(connection: sqlite3.Connection, releases: Sequence[str | Claim]) -> None:

@@ -23,6 +23,20 @@ def whole(least: int, most: int) -> Callable[[str | int], int]:
     return parse
 
 
+def span(least: float, most: float) -> Callable[[str | float], float]:
+    """Seconds of a duration like `90d`, with bounds; a bad one is told them."""
+
+    def parse(value: str | float) -> float:
+        from telemetry.documents.quantities import InvalidError, Seconds
+
+        try:
+            return Seconds(least, most)(value)
+        except InvalidError as error:
+            raise typer.BadParameter(f"{error} ({error.hint})") from None
+
+    return parse
+
+
 def not_empty(value: str) -> str:
     """A reason is kept in the trail; an empty one tells nobody anything. What is no UTF-8 in it is replaced."""
     value = os.fsencode(value).decode(errors="replace")

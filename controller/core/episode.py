@@ -6,6 +6,11 @@ from actions.reason import Reason
 from controller.core.records import Evidence, Intent, Key, Outcome, Verb
 
 
+def age(now: float, at: float) -> float:
+    """Seconds since `at`; a time in the future counts as just happened, so that a clock jump frees nothing."""
+    return max(0.0, now - at)
+
+
 class Episode(msgspec.Struct, frozen=True):
     """One policy's condition holding for one target, as far as it has come.
 

@@ -68,7 +68,7 @@ class Masks:
     def _of_policy(self, policy: Policy) -> Reason | None:
         if policy.hash not in self._policies:
             acts = min(policy.mode, self._limits.mode_cap) >= Mode.APPROVE
-            open_ = policy.open_at(self._now)
+            open_ = policy.open_at(self._now - self._state.ahead)
             self._policies[policy.hash] = Reason.MODE if not acts else None if open_ else Reason.WINDOW
         return self._policies[policy.hash]
 

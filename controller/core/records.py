@@ -5,6 +5,7 @@ Only what is declared here can be stored: free-form data never enters a record.
 """
 
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
@@ -161,6 +162,7 @@ class Outcome(Record, frozen=True):
         result: PASS written, FAIL surely nothing is left of it, UNKNOWN may have been written.
         found: for each probe of the plan, its verdict.
         settled: the answer was read back after a crash or an ambiguous reply.
+        taken: what we held was found to be somebody else's value; only then is a refusal their doing.
     """
 
     key: Key
@@ -169,6 +171,7 @@ class Outcome(Record, frozen=True):
     detail: str = ""
     found: tuple[Verdict, ...] = ()
     settled: bool = False
+    taken: bool = False
 
 
 class Passed(Record, frozen=True):
@@ -276,10 +279,17 @@ class Loaded(Record, frozen=True):
 
 
 class Led(Record, frozen=True):
-    """A leadership began; intents of older epochs without outcome are classified before anything new."""
+    """A leadership began; intents of older epochs without outcome are classified before anything new.
+
+    Attributes:
+        jumped: seconds that the wall clock jumped forward since the last one: they did not pass.
+        ahead: seconds by which the trail's time is ahead of the calendar, by which windows go.
+    """
 
     epoch: int
     holder: str
+    jumped: float = 0.0
+    ahead: float = 0.0
 
 
 OWN_STORM = "own-storm"
@@ -303,6 +313,23 @@ def decode(body: bytes) -> AnyRecord:
     """The record of these bytes.
 
     Raises:
-        msgspec.ValidationError: the bytes are no record of this version.
+        msgspec.DecodeError: the bytes are no record of this version.
     """
-    return _decoder.decode(body)
+    return decoded(_decoder, body)
+
+
+T = TypeVar("T")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
+    """What is in these bytes; whatever is wrong with them is one kind of error.
+
+    Raises:
+        msgspec.DecodeError: they are not what this decoder reads.
+    """
+    try:
+        return decoder.decode(content)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"it is not UTF-8: {error}") from None
+    except RecursionError:
+        raise msgspec.DecodeError("it is nested too deeply") from None

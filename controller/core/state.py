@@ -9,7 +9,7 @@ import msgspec
 
 from actions.plan import Undo
 from actions.reason import Reason
-from controller.core.episode import Episode, Failures, Start, Track
+from controller.core.episode import Episode, Failures, Start, Track, age
 from controller.core.knobs import Knob, moved, reverted
 from controller.core.records import (
     OWN_STORM,
@@ -31,7 +31,9 @@ from controller.core.records import (
     Storm,
     Verb,
     claims_of,
+    decoded,
 )
+from controller.core.skipped import skip
 from policies.model import REMEMBERED
 from telemetry.verdict import Verdict
 
@@ -64,7 +66,7 @@ class State(msgspec.Struct):
 
     Attributes:
         at: time of the newest record; `now` is never behind it.
-        led_at: when the present leadership began.
+        led_at, ahead: when the present leadership began, and how far trail time was ahead of the calendar then.
         paused, frozen: who wanted it and why; empty when not.
         intents, opened, said: how many there have been: they make ids.
         claims: which episode holds an object (`local:Service/…`) or one of its fields (`…#desired`).
@@ -99,6 +101,7 @@ class State(msgspec.Struct):
     policies: dict[str, Loaded] = {}
     in_force: dict[str, str] = {}
     acting: dict[Key, Episode] = {}
+    ahead: float = 0.0
 
     def fork(self) -> "State":
         """A draft: shares the frozen values, not the containers."""
@@ -131,7 +134,8 @@ class State(msgspec.Struct):
 
     def _led(self, led: Led) -> None:
         """Nobody watched for a while: what waits to be judged gets its time anew, but not for ever."""
-        self.epoch, self.led_at = led.epoch, led.at
+        self.epoch, self.led_at, self.ahead = led.epoch, led.at, led.ahead
+        skip(self, led.jumped)
         for episode in self.under_way():
             if episode.moves < MOST_MOVES:
                 self._change(episode, moved_at=led.at, moves=episode.moves + 1)
@@ -190,7 +194,7 @@ class State(msgspec.Struct):
             name = f"{change.object}#{change.path}"
             if outcome.result is not Verdict.FAIL:
                 self.knobs[name] = moved(self.knobs.get(name), change, intent.at)
-            elif intent.step is not Step.DO and not outcome.settled:
+            elif outcome.taken:
                 self.knobs[name] = reverted(self.knobs.get(name), outcome.at)
 
     def _intend(self, episode: Episode, intent: Intent) -> None:
@@ -326,11 +330,6 @@ def fold(records: Iterable[AnyRecord], state: State | None = None) -> State:
     return state
 
 
-def age(now: float, at: float) -> float:
-    """Seconds since `at`; a time in the future counts as just happened, so that a clock jump frees nothing."""
-    return max(0.0, now - at)
-
-
 class _Image(msgspec.Struct):
     """State as a checkpoint keeps it: JSON has no struct keys, so maps become lists of pairs."""
 
@@ -347,6 +346,7 @@ class _Image(msgspec.Struct):
     storms: list[Storm] = []
     results: list[bool] = []
     knobs: dict[str, Knob] = {}
+    ahead: float = 0.0
 
 
 def dump(state: State) -> bytes:
@@ -368,6 +368,7 @@ def dump(state: State) -> bytes:
             storms=list(s.storms.values()),
             results=s.results,
             knobs=s.knobs,
+            ahead=s.ahead,
         )
     )
 
@@ -376,9 +377,9 @@ def load(image: bytes) -> State:
     """The state of these bytes: `load(dump(state)) == state`.
 
     Raises:
-        msgspec.ValidationError: they are no checkpoint of this version.
+        msgspec.DecodeError: they are no checkpoint of this version.
     """
-    i = msgspec.json.decode(image, type=_Image)
+    i = decoded(msgspec.json.Decoder(_Image), image)
     return State(
         *i.scalars,
         episodes={e.key: e for e in i.episodes},
@@ -392,6 +393,7 @@ def load(image: bytes) -> State:
         storms={storm.group: storm for storm in i.storms},
         results=i.results,
         knobs=i.knobs,
+        ahead=i.ahead,
         in_force=i.in_force,
         acting={e.key: e for e in i.episodes if e.intent is not None},
     )

@@ -10,6 +10,7 @@ Path = tuple[str | int, ...]
 MAX_PROBLEMS = 100
 """Of one document: nobody corrects more in one go, and finding their places costs time."""
 _SHOWN = 60  # characters of a value that a message repeats
+_LONGEST_NAME = 4096  # characters of a path, which is a file's name only if it is whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "
+        file = legible(self.file)
+        where = f"{file}:{self.line}:{self.column}: " if self.line else f"{file}: "
         path = f"{self.path}: " if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{where}{path}{self.message}{hint}"
@@ -49,6 +51,12 @@ class DocumentError(ValueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def legible(name: str) -> str:
+    """The name of a file or variable as a message repeats it; it is whoever made it who chose its characters."""
+    text = name if name.isprintable() else ascii(name)[1:-1]
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 
 
 def dotted(path: Path) -> str:

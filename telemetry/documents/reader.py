@@ -26,6 +26,9 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # control characters, and those that make a line read differently from what it says
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+# looked for in the text, because the parser compares each with all before it ere it gives its first event
+_DIRECTIVE = re.compile(r"(?:\A|[\r\n])%")
+
 _NULL = re.compile(r"null|Null|NULL|~|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
@@ -79,6 +82,9 @@ def _decode(content: str | bytes, file: str) -> str:
         line, column = line_and_column(text, hidden.start())
         message = f"holds the hidden character U+{ord(hidden[0]):04X}"
         raise DocumentError([Problem(file, line, column, "", message, "remove it")])
+    if directive := _DIRECTIVE.search(text):
+        line, column = line_and_column(text, directive.end() - 1)
+        raise DocumentError([Problem(file, line, column, "", "has a % directive", "leave it out")])
     return text
 
 
@@ -113,8 +119,6 @@ class _Reader:
         try:
             for event in self.events:
                 if isinstance(event, yaml.DocumentStartEvent):
-                    if event.version or event.tags:
-                        self.note((), self.index(event), "has a % directive", "leave it out")
                     self.spans = {}
                     data = self.node(next(self.events), (), None)
                     if data is not None:

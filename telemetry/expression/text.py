@@ -39,7 +39,8 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
         compiled: Any = re2.compile(_utf8(pattern), options)
     except re2.error as error:
         said = error.args[0] if error.args else ""
-        reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        reason = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)  # it repeats the pattern
         raise PatternError("it is too costly" if "too large" in reason else f"it is none: {reason}") from None
     return lambda word: compiled.search(_utf8(word)) is not None
 

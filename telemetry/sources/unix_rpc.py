@@ -23,6 +23,8 @@ from typing import Any
 
 import msgspec
 
+from telemetry.sources.pool import ready_pool
+
 # a string (closed or not, so that the scan is linear for any bytes) or one bracket
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _LONGEST = 100  # bytes of a path that surely fit into sockaddr_un (108 with its end)
@@ -72,8 +74,16 @@ class Limits:
 Handler = Callable[[dict[str, Any], Peer], Mapping[str, Any]]
 
 
+Refusals = Callable[[str], None]
+"""Told of each client that a limit turned away or cut: connections, request or slow."""
+
+
 class _Refused(Exception):  # noqa: N818  internal: becomes a reply
     """The request is refused before the handler sees it."""
+
+
+class _Slow(_Refused):
+    """It did not arrive in time."""
 
 
 class Server:
@@ -83,16 +93,22 @@ class Server:
     """
 
     def __init__(
-        self, path: Path, handler: Handler, limits: Limits = Limits(), uids: frozenset[int] | None = None
+        self,
+        path: Path,
+        handler: Handler,
+        limits: Limits = Limits(),
+        uids: frozenset[int] | None = None,
+        refused: Refusals = lambda _: None,
     ) -> None:
         self.path = path
-        self._handler = handler
+        self._handler, self._refused = handler, refused
         self._limits = limits
         self._uids = frozenset({os.geteuid(), 0}) if uids is None else uids
         self._free = threading.BoundedSemaphore(limits.connections)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._closing = False
+        self._pool = ready_pool(limits.connections, f"serve {path.name}")
         self._listener = _listen(path, limits.connections)
         self._inode = path.stat().st_ino
         self._acceptor = threading.Thread(target=self._accept, name=f"accept {path.name}", daemon=True)
@@ -114,6 +130,7 @@ class Server:
                 self.path.unlink()
         for _ in range(self._limits.connections):  # every connection has ended
             self._free.acquire(timeout=self._limits.seconds)
+        self._pool.shutdown(wait=False)
 
     def _accept(self) -> None:
         while not self._closing:
@@ -127,16 +144,10 @@ class Server:
             if peer.uid not in self._uids:
                 _turn_away(connection, f"user {peer.uid} may not use {self.path}")
             elif not self._free.acquire(blocking=False):
+                self._refused("connections")
                 _turn_away(connection, f"{self._limits.connections} requests are under way at {self.path}: try again")
             else:
-                self._spawn(connection, peer)
-
-    def _spawn(self, connection: socket.socket, peer: Peer) -> None:
-        try:
-            threading.Thread(target=self._serve, args=(connection, peer), name="serve", daemon=True).start()
-        except RuntimeError as error:  # the system has no thread for us now
-            self._free.release()
-            _turn_away(connection, str(error))
+                self._pool.submit(self._serve, connection, peer)
 
     def _serve(self, connection: socket.socket, peer: Peer) -> None:
         try:
@@ -157,7 +168,10 @@ class Server:
                 connection.settimeout(self._limits.seconds)
                 connection.sendall(self._answer(line, peer) + b"\n")
         except _Refused as error:
+            self._refused("slow" if isinstance(error, _Slow) else "request")
             _turn_away(connection, str(error))
+        except TimeoutError:  # it does not read what it asked for
+            self._refused("slow")
 
     def _answer(self, line: bytes, peer: Peer) -> bytes:
         try:
@@ -292,7 +306,7 @@ def _lines(connection: socket.socket, limits: Limits) -> Iterator[bytes]:
             if len(buffer) > limits.request_bytes:
                 raise _Refused(f"a request is at most {limits.request_bytes} bytes")
             if (left := deadline - time.monotonic()) <= 0:
-                raise _Refused(f"a request takes at most {limits.seconds:g} s to arrive")
+                raise _Slow(f"a request takes at most {limits.seconds:g} s to arrive")
             connection.settimeout(left)
             try:
                 chunk = connection.recv(65536)
@@ -349,7 +363,7 @@ def _receive(connection: socket.socket, deadline: float) -> dict[str, Any]:
             raise ConnectionAbortedError(f"the reply is over {_MOST_REPLY} bytes")
     try:
         reply = msgspec.json.decode(buffer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConnectionAbortedError(f"the reply is no JSON: {error}") from error
     if not isinstance(reply, dict):
         raise ConnectionAbortedError("the reply is no JSON object")

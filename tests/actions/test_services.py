@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actions.platforms.local.keeper import fingerprint
 from actions.platforms.local.services import Listen, load
 from telemetry.documents import DocumentError
 
@@ -164,6 +165,14 @@ def test_what_an_instance_runs_decides_whether_it_is_replaced(tmp_path):
     same = web.model_copy(update={"labels": {"a": "b"}, "protected": "why"})
     other = web.model_copy(update={"env": {"A": "b"}})
     assert web.fingerprint() == same.fingerprint() != other.fingerprint()
+
+
+def test_what_is_remembered_of_a_definition_shows_an_edit_and_tells_nothing_else(tmp_path):
+    web = load(write(tmp_path, HEAD + BARE))["default/web"].model_copy(update={"env": {"TOKEN": "hunter2"}})
+    other = web.model_copy(update={"env": {"TOKEN": "hunter3"}})
+    assert fingerprint(web, "u1") == fingerprint(web, "u1") != fingerprint(other, "u1")
+    assert "hunter" not in fingerprint(web, "u1")
+    assert fingerprint(web, "u1") != fingerprint(web, "u2")  # so that equal secrets do not show as equal
 
 
 @given(

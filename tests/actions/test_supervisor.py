@@ -223,6 +223,8 @@ def accepted(rig: Local) -> int:
         ({"path": "slots/0/incarnation", "after": "older"}, "mechanism"),
         ({"path": "slots/0/incarnation", "before": "1@1.00", "after": "newer"}, "before"),
         ({"path": "slots/-1/incarnation", "after": "newer"}, "mechanism"),
+        ({"path": "slots/00/incarnation", "after": "newer"}, "mechanism"),  # another name of slots/0 (found by fuzzing)
+        ({"path": "slots/\N{ARABIC-INDIC DIGIT ZERO}/incarnation", "after": "newer"}, "mechanism"),
         ({"path": ["desired"]}, "mechanism"),
         ({"target": None}, "uid"),
         ({"target": {"namespace": "shop", "name": "checkout"}}, "uid"),

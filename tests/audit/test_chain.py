@@ -94,3 +94,9 @@ def test_an_effect_of_an_older_epoch_does_not_follow_one_of_a_newer():
     assert broken(CHAIN, link, statement) == ""
     link = follow(link, statement)
     assert "effect of epoch 4 after one of epoch 5" in broken(CHAIN, link, linked(link, 3, 4, entry))
+
+
+def test_zero_has_one_hash_whatever_its_sign():
+    """The database gives 0.0 back for -0.0."""
+    plus, minus = (Entry(zero, "a", "b", "c", b"") for zero in (0.0, -0.0))
+    assert CHAIN.hash(1, GENESIS, 0, plus) == CHAIN.hash(1, GENESIS, 0, minus)

@@ -202,3 +202,23 @@ def test_a_power_cut_loses_no_acknowledged_record(tmp_path):
     assert found["lost"] == []
     assert found["unsynced survived"] is False  # else nothing was cut
     assert found["problem"] == ""
+
+
+def test_a_file_system_that_goes_read_only_is_named_and_its_return_is_noticed(tmp_path):
+    need(
+        os.geteuid() == 0 and shutil.which("mkfs.ext4") and Path("/dev/loop-control").exists(),
+        "needs root, e2fsprogs and loop devices",
+    )
+    image, mount = tmp_path / "image", tmp_path / "mount"
+    mount.mkdir()
+    script = [sys.executable, str(HERE / "on_read_only.py"), str(image), str(mount)]
+    run = subprocess.run(["unshare", "-m", *script], check=False, capture_output=True, text=True)
+    need(run.returncode != 77, f"needs the right to break a loop-mounted ext4: {run.stderr.strip()[-200:]}")
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    first, *refused, last = found["said"]
+    assert (first, last) == (1, 2)
+    assert len(refused) == 3
+    for words in refused:
+        assert re.match(rf"ReadOnly: {mount}/state/trail.db can not be (written|used).*read-only", words, re.IGNORECASE)
+    assert found["problem"] == ""

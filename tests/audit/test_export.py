@@ -1,3 +1,4 @@
+import base64
 import csv
 import io
 import json
@@ -110,3 +111,14 @@ def test_records_are_written_as_they_come():
 @pytest.mark.parametrize("at", [1e300, -1e300, 1e15])
 def test_a_time_outside_the_calendar_is_plain_seconds(at):
     assert instant(at) == repr(at)
+
+
+def test_a_time_has_microseconds_even_when_there_are_none():
+    assert instant(0.0) == "1970-01-01T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize("body", [b'"\xff"', b'{"a": 1e999}'])
+def test_a_body_that_is_json_to_nobody_else_is_base64(body):
+    """A formatter passes it on, a reader can not read it."""
+    (row,) = jsonl(stored(body=body)).splitlines()
+    assert base64.b64decode(json.loads(row)["body_base64"]) == body

@@ -47,7 +47,7 @@ def test_a_file_of_a_newer_version_is_refused_naming_both(tmp_path):
     path = make_journal(tmp_path, 3)
     tamper(path, ("PRAGMA user_version = 7", ()))
     for opening in (SqliteStore, open_read_only):
-        with pytest.raises(NewerSchema, match=r"has schema 7; this version knows schemas up to 1") as refusal:
+        with pytest.raises(NewerSchema, match=r"has schema 7; this version knows schemas up to 2") as refusal:
             opening(path)
         assert (refusal.value.found, refusal.value.known) == (7, connection.SCHEMA)
     assert "schema 7" in verify(path).problem

@@ -244,6 +244,17 @@ def test_a_line_torn_by_a_power_cut_is_only_noted_and_the_next_one_counts(path):
     assert report.notes == (f"{path.parent / EXPORT}:3 is a torn line",)
 
 
+@pytest.mark.parametrize("lost", [slice(0, 200), slice(100, 300)])
+def test_a_line_that_lost_a_sector_in_a_power_cut_is_only_noted(path, lost):
+    lines = (path.parent / EXPORT).read_bytes().splitlines(keepends=True)
+    torn = bytearray(lines[1])
+    torn[lost] = bytes(200)
+    (path.parent / EXPORT).write_bytes(lines[0] + bytes(torn) + lines[2])
+    report = verify(path)
+    assert (report.ok, report.checked_checkpoints) == (True, 5)
+    assert report.notes == (f"{path.parent / EXPORT}:2 is a torn line",)
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "none", ""])
 def test_a_downgraded_algorithm_is_refused_at_the_first_record(path, algorithm):
     tamper(path, ("UPDATE chain SET algorithm = ?", (algorithm,)))
@@ -353,3 +364,44 @@ def test_who_holds_the_private_key_can_forge_and_the_documentation_says_so(path)
         export(path.parent / EXPORT, sign(signer, store.chain, (150, store.read(150).hash), b"", 5.0))
     assert verify(path).ok
     assert KEY in (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+
+
+@pytest.mark.parametrize("value", [5, 2.5, "text", -(1 << 63)])
+@pytest.mark.parametrize("column", ["state", "hash", "digest", "key", "signature", "at"])
+def test_a_checkpoint_column_of_another_type_is_found_and_stops_no_reader(path, column, value):
+    """Found by fuzzing: a state that is a number ended verification, and a controller's start, with a TypeError."""
+    tamper(path, (f"UPDATE checkpoints SET {column} = ? WHERE seq = 150", (value,)))
+    report = verify(path)
+    assert not report.ok
+    assert "checkpoint" in report.problem
+    with closing(open_read_only(path)) as store:  # whose signature it is, is asked by whoever uses it
+        assert store.checkpoint().seq == (100 if column in ("state", "hash", "digest") else 150)
+
+
+@pytest.mark.parametrize("seq", [1 << 63, (1 << 64) - 1])
+def test_a_checkpoint_of_a_record_that_no_journal_can_hold_is_a_missing_record(path, seq):
+    """Found by fuzzing: whoever signed it, the number ended verification with an OverflowError."""
+    signer = Signer.open(path.parent)
+    with closing(open_read_only(path)) as store:
+        export(path.with_name(EXPORT), sign(signer, store.chain, (seq, bytes(32)), b"", 1.0))
+        assert store.read(seq) is None
+    report = verify(path)
+    assert report.first_bad == RECORDS + 1
+    assert f"records {RECORDS + 1} to {seq} are missing" in report.problem
+
+
+@pytest.mark.parametrize("number", [None, "soon", 1.5])
+def test_a_checkpoint_without_a_number_is_none_and_stops_no_reader(path, number):
+    """Found by fuzzing: where the schema itself is damaged, a primary key can be anything."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        old, new = "seq       INTEGER PRIMARY KEY", "seq"
+        sql = "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = 'checkpoints'"
+        connection.execute(sql, (old, new))
+        connection.commit()
+    tamper(path, ("UPDATE checkpoints SET seq = ?", (number,)))
+    report = verify(path)
+    assert report.ok is (number is None)
+    assert number is None or "a checkpoint has no number" in report.problem
+    with closing(open_read_only(path)) as store:
+        assert store.checkpoint() is None

@@ -28,3 +28,14 @@ def test_it_reads_back_from_the_trail_as_the_same_number() -> None:
         now = Clock(lambda step=step: 1_763_784_000 + step / 7, lambda: 0.0).now()
         assert msgspec.json.decode(msgspec.json.encode(now)) == now
         assert round(now, 6) == now
+
+
+def test_it_knows_how_far_it_is_off_the_wall() -> None:
+    """Telemetry is stamped by the wall clock as it stands now; calendars go by it as it stood at the start."""
+    wall, steady = [1000.0], [5.0]
+    clock = Clock(lambda: wall[0], lambda: steady[0])
+    assert (clock.ahead, clock.off_the_wall()) == (0, 0)
+    clock.never_behind(4600.0)
+    assert (clock.ahead, clock.off_the_wall()) == (3600, 3600)
+    wall[0] += 7200
+    assert (clock.ahead, clock.off_the_wall()) == (3600, -3600)

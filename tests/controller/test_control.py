@@ -11,6 +11,9 @@ from threading import Thread
 import pytest
 
 from controller.control import SOCKET, Control
+from controller.core.records import Verb
+from controller.inbox import Ask, Waiting
+from controller.loop import HEARD_AT_ONCE
 from controller.views import VIEWS
 from telemetry.sources.unix_rpc import call
 
@@ -70,6 +73,17 @@ def test_the_socket_is_its_users_own(made: Shell, place: Path) -> None:
         assert (place / SOCKET).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_turn_hears_so_many_and_ends(made: Shell) -> None:
+    """Who asks again at every answer keeps the inbox full; the turn must end all the same."""
+    made.turns(1)
+    waiting = [Waiting(Ask("ann", Verb.RESUME, f"word {n}")) for n in range(3 * HEARD_AT_ONCE)]
+    for each in waiting:
+        made.loop.inbox.put(each)
+    for turn in (1, 2, 3):
+        made.turns(1)
+        assert sum(not each.answer.empty() for each in waiting) == turn * HEARD_AT_ONCE
+
+
 def test_a_loop_that_does_not_turn_delays_no_reader_for_ever(
     made: Shell, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,3 +92,12 @@ def test_a_loop_that_does_not_turn_delays_no_reader_for_ever(
     with closing(Control(place, made.loop, VIEWS)):
         reply = call(place / SOCKET, {"say": {"verb": "pause", "why": "x"}})
         assert "did not come round in time" in reply["refused"]
+
+
+@pytest.mark.parametrize("view", ["status", "analyze", "episodes", "why"])
+@pytest.mark.parametrize("args", [[1], "shop", 3, True])
+def test_arguments_that_are_no_object_are_refused_in_words(made: Shell, place: Path, view: str, args: object) -> None:
+    """Found by fuzzing: they came out as the AttributeError of a view."""
+    made.turns(2)
+    with closing(Control(place, made.loop, VIEWS)):
+        assert "args" in call(place / SOCKET, {"view": view, "args": args})["refused"]

@@ -1,7 +1,7 @@
 """The executor performs what is durable, settles doubt by reading, and repeats nothing."""
 
 from collections.abc import Iterator, Sequence
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -304,3 +304,41 @@ def test_closing_waits_for_no_silent_platform(bench: Bench, monkeypatch: pytest.
     bench.executor.settle(Committed(intent(scale(bench.web)), 2))
     bench.executor.close()
     assert bench.executor.done.get(timeout=1).result is UNKNOWN
+
+
+@pytest.mark.parametrize("step", [Step.UNDO, Step.RELEASE, Step.REDO])
+def test_a_step_that_somebody_else_took_back_says_so(bench: Bench, step: Step) -> None:
+    bench.platform.edit(bench.web, 4)
+    answer = bench.perform(intent(scale(bench.web, 5, 3), step=step))
+    assert (answer.result, answer.taken) == (FAIL, True)
+    assert "somebody else changed it" in answer.detail
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.UNREACHABLE, Fault.LOST_BEFORE])
+def test_a_platform_that_did_not_write_is_not_somebody_else(bench: Bench, fault: Fault) -> None:
+    bench.platform.faults.append(fault)
+    answer = bench.perform(intent(scale(bench.web, 3, 5), step=Step.RELEASE))
+    assert (answer.result, answer.taken) == (FAIL, False)
+
+
+def test_what_a_freeze_kept_from_being_written_was_taken_by_nobody(bench: Bench) -> None:
+    bench.stop = "hands off"
+    bench.platform.edit(bench.web, 4)
+    assert bench.perform(intent(scale(bench.web), step=Step.UNDO)).taken is False
+
+
+def test_a_first_step_that_comes_too_late_accuses_nobody(bench: Bench) -> None:
+    bench.platform.edit(bench.web, 4)
+    answer = bench.perform(intent(scale(bench.web)))
+    assert (answer.result, answer.taken) == (FAIL, False)
+
+
+def test_no_thread_is_started_once_it_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is short, starting one fails, or never returns."""
+
+    def refuse(_thread: Thread) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    for n in range(4):
+        assert bench.perform(intent(scale(bench.web, 3 + n, 4 + n))).result is PASS

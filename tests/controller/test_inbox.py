@@ -202,3 +202,11 @@ def test_a_failed_act_counts_for_itself_only() -> None:
     first = intent(made, WEB, scale_plan(WEB), at=NOW)
     fold([loaded, said, opened(made, WEB, at=NOW), first, outcome(first), Failed(NOW, first.key, 1, 0)], of)
     assert set(of.failures) == {first.key}
+
+
+@pytest.mark.parametrize("action", [[1], "Scale", 3, None, True])
+def test_an_action_that_is_no_object_is_refused_in_words(action):
+    """Found by fuzzing: it came out as an AttributeError."""
+    ask = Ask("me", Verb.ACT, "test", act={"target": "shop/web", "action": action})
+    with pytest.raises(Refused, match="action"):
+        statements(ask, NOW, State(), SEEN)

@@ -224,3 +224,17 @@ def test_every_key_is_read_by_somebody(name):
 def test_the_bounds_reach_the_decision():
     limits = load({"max_concurrent": "7", "mode_cap": "Approve", "facts_stale": "3s"}).limits
     assert (limits.max_concurrent, limits.mode_cap.label, limits.facts_stale) == (7, "Approve", 3.0)
+
+
+@pytest.mark.parametrize("name", ["GYROSTAT_INTER\udcafVAL", "GYROSTAT_\x1b[2J", "GYROSTAT_A\nB"])
+def test_the_name_of_a_variable_can_not_speak_to_the_terminal(monkeypatch, name):
+    """Found by fuzzing: it stood in the message as it was."""
+    monkeypatch.setenv(name, "1")
+    assert [problem.isprintable() for problem in problems()] == [True]
+
+
+def test_a_state_directory_whose_name_is_too_long_or_hidden_is_a_problem_and_no_traceback(monkeypatch, tmp_path):
+    """Found by fuzzing: looking for the settings file in it was an OSError."""
+    assert "too long" in problems({"state": "a" * 5000})[0]
+    monkeypatch.setenv("GYROSTAT_STATE", "b" * 300)
+    assert "too long" in problems()[0]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -52,8 +53,15 @@ def starts_nothing(rig: Rig) -> str:
     return incarnation
 
 
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EROFS"])
-def test_a_sync_that_fails_starts_nothing_until_it_works_again(error):
+@pytest.mark.parametrize(
+    ("error", "name", "reason"),
+    [
+        ("EIO", "Unavailable", r"Input/output error|disk I/O error"),
+        ("ENOSPC", "Full", "no space left on its file system"),
+        ("EROFS", "ReadOnly", "Read-only file system"),
+    ],
+)
+def test_a_sync_that_fails_starts_nothing_until_it_works_again(error, name, reason):
     need(shutil.which("strace"), "needs strace (apt-get install strace)")
     with rig(*ONE) as made:
         made.start_loop()
@@ -68,8 +76,9 @@ def test_a_sync_that_fails_starts_nothing_until_it_works_again(error):
             )
             need(strace.poll() is None, "needs strace with ptrace of a running process")
             incarnation = starts_nothing(made)
-            assert trouble(made)
-            assert STORE in trouble(made)
+            made.wait_for(lambda: re.search(rf"^{name}: .*{STORE}.*({reason})", trouble(made)), f"{name} is said")
+            said = made.auto("status", code=3)
+            assert f"trouble: {name}" in said.stdout + said.stderr, said
             strace.send_signal(signal.SIGINT)
         assert "INJECTED" in Path(out).read_text()
         made.wait_for(lambda: healed(made), "it heals unaided")

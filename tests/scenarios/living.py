@@ -94,7 +94,9 @@ class Living:
             if isinstance(record, Intent):
                 verdicts = [self.platform.apply(change, record.id) for change in record.changes]
                 result = Verdict.FAIL if Verdict.FAIL in verdicts else Verdict.PASS
-                self._take(Outcome(self.now, record.key, record.number, result))
+                ours = all(self.platform.holds(change.inverse()) is Verdict.PASS for change in record.changes)
+                taken = result is Verdict.FAIL and record.step is not Step.DO and not ours
+                self._take(Outcome(self.now, record.key, record.number, result, taken=taken))
 
     def _reading(self):
         seen = self.platform.read(self.now)

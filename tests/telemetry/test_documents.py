@@ -1,4 +1,5 @@
 import json
+import time
 from enum import StrEnum
 from typing import Annotated
 
@@ -444,3 +445,29 @@ def test_reading_token_soup_raises_nothing_but_document_errors(text: str):
 @settings(max_examples=300)
 def test_validating_arbitrary_data_raises_nothing_but_document_errors(data: dict[str, object]):
     problems(json.dumps(data), Model)
+
+
+@pytest.mark.parametrize("before", ["", "a: 1\n...\n", "a: 1\r", "# note\n"])
+def test_a_megabyte_of_directives_is_refused_before_it_costs_anything(before):
+    """Found by growing inputs: libyaml compares each %TAG with all before it, 13 seconds for one file."""
+    text = before + "".join(f"%TAG !{number:x}! x\n" for number in range(60_000)) + "--- {}\n"
+    begun = time.thread_time()
+    with pytest.raises(DocumentError) as caught:
+        parse(text, "f")
+    assert time.thread_time() - begun < 1.0
+    assert [(p.line, p.column, p.message) for p in caught.value.problems] == [
+        (before.count("\n") + 1, 1 + len(before.rpartition("\n")[2]), "has a % directive")
+    ]
+
+
+@pytest.mark.parametrize("name", ["a\udcff.yaml", "a\x1b[2J.yaml", "a\nb.yaml", "a\u202eb.yaml"])
+def test_the_name_of_a_file_can_not_speak_to_the_terminal_nor_end_the_printing(name):
+    """Found by fuzzing: a name that is no UTF-8 can not even be printed."""
+    with pytest.raises(DocumentError) as caught:
+        parse("a: [", name)
+    assert str(caught.value).isprintable()
+    assert caught.value.problems[0].file == name
+    with pytest.raises(DocumentError) as caught:
+        parse("a: [", "\u00fcber/" + "a" * 5000)
+    assert str(caught.value).startswith("\u00fcber/aaa")
+    assert len(str(caught.value)) < 4500

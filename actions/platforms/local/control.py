@@ -1,5 +1,6 @@
 """What the control socket offers: the facts, compare-and-set on single fields, fresh reads, reload and down."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from telemetry.sources.unix_rpc import Peer
 from telemetry.verdict import Verdict
 
 Reply = dict[str, Any]
+
+_SLOT = re.compile(r"slots/(0|[1-9][0-9]{0,4})/([a-z]+)")
 
 
 class Host(Protocol):
@@ -166,11 +169,9 @@ def _replacing(slot: Slot) -> bool:
 
 
 def _slot_of(path: Any, leaf: str) -> int | None:
-    """The slot's number in `slots/<n>/<leaf>`."""
-    parts = path.split("/") if isinstance(path, str) else []
-    if len(parts) == 3 and parts[0] == "slots" and parts[2] == leaf and parts[1].isdecimal() and len(parts[1]) < 6:
-        return int(parts[1])
-    return None
+    """The slot's number in `slots/<n>/<leaf>`; a field has one name, so no other way to write the number is taken."""
+    found = _SLOT.fullmatch(path) if isinstance(path, str) else None
+    return int(found[1]) if found is not None and found[2] == leaf else None
 
 
 def _find(keepers: Mapping[str, Keeper], target: Any) -> Keeper | None:

@@ -1,5 +1,6 @@
 """Keeps one service: brings what runs towards what is desired, a step at a time."""
 
+import hmac
 import socket
 import uuid
 from collections import deque
@@ -56,8 +57,8 @@ class Keeper:
 
     def remembered(self) -> Remembered:
         """What is to outlive this process."""
-        written, fingerprint = self.service.replicas.desired, whole(self.service)
-        return Remembered(self.uid, self.desired, written, fingerprint, self.changed_at, self.port)
+        written, mark = self.service.replicas.desired, fingerprint(self.service, self.uid)
+        return Remembered(self.uid, self.desired, written, mark, self.changed_at, self.port)
 
     def scale(self, desired: int, why: Why) -> None:
         """Ask for another number of instances."""
@@ -173,5 +174,10 @@ def new_uid() -> str:
 
 
 def whole(service: Service) -> str:
-    """Tells apart definitions: another one means that a person edited it."""
+    """Tells apart definitions: another one means that a person edited it. Holds secrets: it is not to be written."""
     return service.model_dump_json(by_alias=True)
+
+
+def fingerprint(service: Service, uid: str) -> str:
+    """The same, to be written: it tells nothing of the definition, whose environment and arguments may be secret."""
+    return hmac.digest(uid.encode(), whole(service).encode(), "sha256").hex()

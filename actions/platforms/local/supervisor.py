@@ -23,7 +23,7 @@ import msgspec
 from actions.platforms.local.clock import wall
 from actions.platforms.local.control import Control, Reply
 from actions.platforms.local.effects import EffectLog
-from actions.platforms.local.keeper import Keeper, new_uid, whole
+from actions.platforms.local.keeper import Keeper, fingerprint, new_uid, whole
 from actions.platforms.local.memory_file import DamagedError, MemoryFile, Remembered
 from actions.platforms.local.process import bound, listen
 from actions.platforms.local.services import Listen, Service, load
@@ -194,7 +194,8 @@ class Supervisor:
         replicas = service.replicas
         desired, changed_at, uid = replicas.desired, 0.0, new_uid()
         if known is not None:
-            uid, changed_at = known.uid, known.changed_at if known.fingerprint == whole(service) else now
+            uid, changed_at = known.uid, known.changed_at
+            changed_at = changed_at if known.fingerprint == fingerprint(service, uid) else now
             desired = known.desired if known.written == replicas.desired else desired
         desired = max(replicas.min, min(desired, replicas.max))
         return Keeper(service, uid, desired, changed_at, shared, self._state / "logs", self._note, self._ring)

@@ -9,12 +9,12 @@ import typer
 
 from controller.cli.app import app, group
 from controller.cli.errors import FINDINGS, CliError
-from controller.cli.options import whole
+from controller.cli.options import Why, span, whole
 from controller.cli.output import Answer, Field, tell, writing
 from controller.cli.session import Session
 from controller.cli.store import reading
 
-_audit = group("audit", "The trail: list, show, verify, export.")
+_audit = group("audit", "The trail: list, show, verify, export, prune.")
 
 
 @_audit.command(name="list")
@@ -72,7 +72,9 @@ def show(
     with reading(ctx.obj.settings().state) as store:
         stored = store.read(seq)
         if stored is None:
-            raise CliError(f"no record {seq}; the newest is {store.head()[0]}", "NotFound")
+            pruned = store.pruned()
+            gone = f"records 1 to {pruned.seq} were pruned, " if pruned else ""
+            raise CliError(f"no record {seq}; {gone}the newest is {store.head()[0]}", "NotFound")
         entry = trail_entry(stored)
     lines = [f"{name}: {entry[name]}" for name in ("seq", "at", "actor", "kind", "subject", "text")]
     ctx.obj.emit(Answer(data=entry, notes=[*lines, "", *_indented(entry["record"])]))
@@ -113,13 +115,14 @@ def verify(
         "problem": report.problem,
         "checkpoints": report.checked_checkpoints,
         "vouched": report.vouched,
+        "pruned": report.pruned,
         "notes": list(report.notes),
     }
     named = f"record {report.first_bad}"
     where = f"{named}: " if report.first_bad is not None and named not in report.problem else ""
     found = [f"{path} is not what was written: {where}{report.problem}"]
     chained = f"{path}: {report.records} records chain without a fault"
-    signed = f"{report.checked_checkpoints} signed checkpoints vouch for 1 to {report.vouched}"
+    signed = f"{report.checked_checkpoints} signed checkpoints vouch for {report.pruned + 1} to {report.vouched}"
     fine = [f"{chained}; {signed}" if report.vouched else chained]
     ctx.obj.emit(Answer(data=data, notes=[*(fine if report.ok else found), *(f"note: {n}" for n in report.notes)]))
     raise typer.Exit(0 if report.ok else FINDINGS)
@@ -150,6 +153,41 @@ def export(
         except OSError as error:
             raise CliError(f"{file} can not be written: {error.strerror}") from error
     tell(f"wrote {count} records to {file}")
+
+
+@_audit.command()
+def prune(
+    ctx: typer.Context,
+    older: Annotated[
+        float, typer.Option("--older-than", parser=span(0.0, 36_500 * 86_400.0), metavar="DURATION", help="E.g. 90d.")
+    ],
+    why: Why,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Take old records away for good; export them first.
+
+    Only what a signed checkpoint outside the trail vouches for goes, after the whole trail was verified. What went,
+    when, and why is signed. A running loop is not disturbed; the room is used for new records.
+    """
+    from audit import prune as pruning
+    from audit.journal import JournalError
+    from controller.cli.store import user
+    from controller.clock import Clock
+    from controller.settings import STORE
+
+    path, now = ctx.obj.settings().state / STORE, Clock().now()
+    if not path.is_file():
+        raise CliError(f"no trail at {path}", "NoTrail", hint="say which state directory with --state")
+    try:
+        wish = pruning.Wish(now - older, user(), why)
+        done = pruning.plan(path, wish.before) if dry_run else pruning.prune(path, wish, now)
+    except JournalError as error:
+        raise CliError(f"{path}: {error}", type(error).__name__) from error
+    verb = "would go" if dry_run else "went"
+    said = f"{done.records} records {verb}; the trail begins with record {done.first}"
+    rest = f"note: no more: {done.why_not_more}"
+    data = {"records": done.records, "first": done.first, "dry_run": dry_run, "why_not_more": done.why_not_more}
+    ctx.obj.emit(Answer(data=data, notes=[said, rest]))
 
 
 @app.command()

@@ -25,6 +25,6 @@ def mode(wish: Wish) -> Refusal | None:
 
 def window(wish: Wish) -> Refusal | None:
     """Outside the active windows, or inside a blackout, the policy starts nothing."""
-    if wish.policy.open_at(wish.now):
+    if wish.policy.open_at(wish.now - wish.state.ahead):
         return None
     return Refusal(Reason.WINDOW, "outside the policy's active windows, or inside a blackout")

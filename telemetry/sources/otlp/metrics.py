@@ -51,7 +51,10 @@ class Point:
 
 def gauge_of(origin: int, name: str, points: list[Point], *, current: bool) -> Gauge:
     """The gauge that the points of one metric make: they are parts of one whole, e.g. the modes of a CPU."""
-    value = math.fsum(point.value for point in points) if all(math.isfinite(p.value) for p in points) else math.nan
+    try:
+        value = math.fsum(point.value for point in points) if all(math.isfinite(p.value) for p in points) else math.nan
+    except OverflowError:  # each is finite, their sum is not
+        value = math.nan
     at = max(point.at for point in points) / 1e9
     return Gauge(origin, COLUMNS[name], value, at, len(points), temporal=current)
 

@@ -2,23 +2,52 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions.reason import Reason
-from controller.core.agents import PolicyAgent, together
-from controller.core.confidence import confidences, decisiveness, evidence
+from controller.core.agents import PolicyAgent, people, standing_wishes, together
+from controller.core.confidence import confidences, decisiveness, evidence, reliability
 from controller.core.ranking import OPENED_PER_TICK, PLANNED_PER_SLOT
-from controller.core.records import Closed, Crowded, Held, Intent, Opened, Said, Verb
-from controller.core.state import State
+from controller.core.records import (
+    AnyRecord,
+    Closed,
+    Crowded,
+    Failed,
+    Held,
+    Intent,
+    Key,
+    Opened,
+    Request,
+    Result,
+    Said,
+    Verb,
+)
+from controller.core.state import State, Track, fold
 from controller.core.tick import ENDED_PER_TICK, tick
 from controller.core.wish import Limits, Proposals
 from policies.evaluate import Holds, search
 from policies.policy import Policy
 
-from .world import CALM, NOW, Service, at, led, policy, rules, snapshot
+from .world import (
+    CALM,
+    NOW,
+    RESTART,
+    SCALE,
+    Service,
+    at,
+    intent,
+    led,
+    opened,
+    outcome,
+    policy,
+    rules,
+    scale_plan,
+    snapshot,
+)
 
 LOAD = policy("load", when="cpu.ratio > 0.5", targets={"allowAll": True, "max": 5000})
 
@@ -172,3 +201,104 @@ def test_labels_that_change_change_the_selection() -> None:
         for n, seen in enumerate((first, second, first))
     ]
     assert names == [["s0000"], ["s0001"], ["s0000"]]
+
+
+def test_a_selection_that_is_refused_is_named_and_no_other() -> None:
+    few = policy("few", when="cpu.ratio > 0.5", targets={"allowAll": True, "max": 2})
+    agent = PolicyAgent()
+    agent.propose(NOW, snapshot(*busy(3)), (few, LOAD), led(few, LOAD), rules().limits)
+    assert list(agent.refused) == ["few"]
+    assert agent.refused["few"]
+
+
+@pytest.mark.parametrize(("severity", "sick"), [("Info", 0), ("Warning", 4), ("Critical", 4)])
+def test_a_condition_of_severity_warning_or_above_makes_its_targets_count_as_sick(severity: str, sick: int) -> None:
+    of = policy("any", when="cpu.ratio > 0.5", severity=severity)
+    services = [replace(s, readiness="+++") for s in busy(4)]
+    counts = propose(led(of), *services, of=(of,)).counts
+    assert {ill for ill, _ in counts.values()} == ({sick} if sick else set())
+
+
+def test_new_episodes_fill_the_places_that_are_left() -> None:
+    services = busy(6)
+    state = fold([opened(LOAD, s, n) for n, s in enumerate(services[:2], 1)], led(LOAD))
+    for most, new in ((2, 0), (3, 1), (5, 3), (9, 4)):
+        limits = replace(rules().limits, max_open_episodes=most)
+        found = propose(state, *services, limits=limits)
+        opened_ = [p for p in found if p.key not in state.episodes]
+        assert (len(opened_), found.crowd.get("load", 0)) == (new, 4 - new)
+
+
+def test_an_episode_that_acts_waits_for_a_person_or_has_another_policy_is_not_proposed_again() -> None:
+    one, *_ = services = busy(1)
+    key = Key("load", one.target)
+    begun = intent(LOAD, one, scale_plan(one), at=NOW - 10)
+    over = [begun, outcome(begun), Closed(NOW - 5, key, Result.NEEDS_HUMAN)]
+    for records, proposed in (([], 1), ([begun], 0), (over, 0)):
+        state = fold([opened(LOAD, one), *records], led(LOAD))
+        assert len(propose(state, *services)) == proposed
+    changed = policy("load", when="cpu.ratio > 0.5", targets={"allowAll": True, "max": 5000}, priority=7)
+    assert len(propose(fold([opened(LOAD, one)], led(LOAD)), *services, of=(changed,))) == 0
+
+
+def test_a_wish_for_a_further_rung_rests_on_that_rungs_record() -> None:
+    ladder = policy("load", when="cpu.ratio > 0.5", actions=[SCALE, RESTART], onFailure="Next")
+    (one,) = busy(1)
+    first = intent(ladder, one, scale_plan(one), at=NOW - 10)
+    failed = [first, outcome(first), Failed(NOW - 5, first.key, 1, 1)]
+    state = fold([opened(ladder, one), *failed], led(ladder))
+    state.track = {("load", "Scale"): Track(0, 50), ("load", "Restart"): Track(9, 1)}
+    (wish,) = propose(state, one, of=(ladder,))
+    assert wish.evidence.reliability == round(reliability(Track(9, 1)), 4)
+    (fresh,) = propose(led(ladder), one, of=(ladder,))
+    assert fresh.evidence.reliability == 1.0
+
+
+def test_what_a_person_asks_is_proposed_in_their_name_while_its_policy_is_known() -> None:
+    (one,) = busy(1)
+    request = Request(one.target, LOAD.name, LOAD.hash, NOW + 60)
+    state = fold([Said(NOW, "ann", Verb.ACT, "help", request=request)], led(LOAD))
+    (wish,) = people(state, {LOAD.hash: LOAD})
+    assert (wish.key, wish.policy_hash, wish.by_person) == (Key("load", one.target), LOAD.hash, "ann")
+    assert people(state, {}) == []
+
+
+def test_a_held_wish_whose_condition_holds_is_still_shown() -> None:
+    one, two, three, four = services = busy(4)
+    calm = replace(four, columns={"cpu.ratio": 0.1})
+    seen = snapshot(one, two, three, calm)
+    records: list[AnyRecord] = [opened(LOAD, s, n) for n, s in enumerate(services, 1)]
+    records += [Held(NOW - 5, Key("load", s.target), Reason.MODE) for s in (one, three, four)]
+    records += [Closed(NOW - 4, Key("load", three.target), Result.NEEDS_HUMAN)]
+    state = fold(records, led(LOAD))
+    state.episodes[Key("load", three.target)] = msgspec.structs.replace(
+        state.episodes[Key("load", three.target)], held=Reason.MODE
+    )
+    held, policies = Key("load", one.target), {LOAD.hash: LOAD}
+    (wish,) = standing_wishes(seen, state, policies, [])
+    assert (wish.key, wish.policy_hash, wish.evidence) == (held, LOAD.hash, state.episodes[held].evidence)
+    assert standing_wishes(seen, state, policies, [wish]) == []
+    assert standing_wishes(seen, state, {}, []) == []
+    assert standing_wishes(snapshot(two), state, policies, []) == []
+
+
+@pytest.mark.parametrize("name", ["severity", "priority"])
+def test_of_what_waits_the_higher_rank_is_looked_at_first(name: str) -> None:
+    low, high = {"severity": ("Info", "Critical"), "priority": (1, 99)}[name]
+    first, second = (policy(n, when="cpu.ratio > 0.5", **{name: v}) for n, v in (("a", low), ("b", high)))
+    (one,) = busy(1)
+    state = fold([opened(first, one, 1), opened(second, one, 2)], led(first, second))
+    assert [p.key.policy for p in propose(state, one, of=(first, second))] == ["b", "a"]
+
+
+def test_a_condition_must_hold_for_as_long_as_its_policy_asks() -> None:
+    slow = policy("slow", when="cpu.ratio > 0.5", **{"for": "2s"})
+    agent, state, seen = PolicyAgent(), led(slow), snapshot(*busy(1))
+    found = [len(agent.propose(NOW + n, at(seen, NOW + n), (slow,), state, rules().limits)) for n in range(4)]
+    assert found == [0, 0, 1, 1]
+
+
+def test_of_two_policies_of_one_rank_the_surer_wish_comes_first() -> None:
+    sure, unsure = (policy(n, when=f"cpu.ratio > {v}") for n, v in (("z", 0.1), ("a", 0.99)))
+    service = Service("web", "---", columns={"cpu.ratio": 1.0})
+    assert [p.key.policy for p in propose(led(sure, unsure), service, of=(unsure, sure))] == ["z", "a"]

@@ -1,15 +1,17 @@
 """The table: every line is reached by the case it is named after, and no case falls through."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actions.plan import Plan
+from actions.plan import Plan, Undo
 from controller.core.case import HOLD_MAX, Case
 from controller.core.follow_up import TABLE, follow_up, row_of
+from controller.core.knobs import Knob
 from controller.core.records import (
     AnyRecord,
     Closed,
@@ -495,3 +497,119 @@ def test_what_a_person_is_asked_reaches_them_also_if_its_outcome_was_lost(result
     assert isinstance(record, Closed)
     assert (record.result, record.detail, record.objects) == (Result.NEEDS_HUMAN, "web-1: OOMKilled", ())
     assert record.helped is None  # nothing was tried
+
+
+# --- what each condition of a line is for
+
+BEGUN = [do()]
+WAITS = "no outcome yet"
+
+
+@pytest.mark.parametrize(
+    ("when", "built"),
+    [
+        (WAITS, lambda: case(*asked(ONE, NOW), *BEGUN)),
+        (WAITS, lambda: case(*BEGUN, until=PASS)),
+        (WAITS, lambda: case(*BEGUN, until=UNKNOWN, gone=True)),
+        (WAITS, lambda: case(*BEGUN, Loaded(NOW, ONE.name, ""))),
+        (WAITS, lambda: case(*BEGUN, said(Verb.ABORT))),
+        ("no intent", lambda: case(*asked(ONE, NOW + 60), until=PASS)),
+        ("no intent", lambda: case(*asked(ONE, NOW + 60))),
+    ],
+)
+def test_what_was_begun_is_not_dropped_and_what_a_person_asked_waits_for_its_time(
+    when: str, built: Callable[[], Case]
+) -> None:
+    assert row_of(built()).when == when
+
+
+def test_a_step_that_was_found_written_after_a_crash_is_verified_not_done_again() -> None:
+    *before, further, _ = step(Step.RELEASE, 1)
+    records = [*before, further, outcome(further, PASS, settled=True)]
+    assert row_of(case(*records)).when == "before the initial delay"
+    assert row_of(with_(case(*records), frozen="fire")).when == "before the initial delay"
+
+
+def test_what_a_person_wants_undone_waits_while_nothing_may_be_written() -> None:
+    assert row_of(with_(case(*done(), said(Verb.UNDO)), frozen="fire")).when == "before the initial delay"
+    assert row_of(with_(case(*done(), said(Verb.UNDO)), claimed_by=OTHER)).when == "before the initial delay"
+
+
+def test_a_release_waits_while_nothing_may_be_written_and_while_its_field_would_flap() -> None:
+    waits = "passed, stages left"
+    assert row_of(with_(case(*passed(), now=NOW + 60), frozen="fire")).when == waits
+    flapping = case(*passed(), now=NOW + 60, spacing=3600.0)
+    flapping.state.knobs[f"{WEB.target}#desired"] = Knob(NOW, up=True, turns=(NOW - 100, NOW), streak=2)
+    assert row_of(flapping).when == waits
+
+
+def test_a_release_need_not_wait_for_the_move_that_it_takes_back() -> None:
+    held = case(*passed(), now=NOW + 60, spacing=3600.0)
+    assert held.state.knobs[f"{WEB.target}#desired"].up is True
+    assert row_of(held).when == "passed, stages left, hold over, free, not flapping"
+
+
+@pytest.mark.parametrize(("which", "stage", "helped"), [(Step.UNDO, 0, False), (Step.RELEASE, 1, None)])
+def test_a_refused_undo_followed_what_did_not_help_and_a_refused_release_what_did(
+    which: Step, stage: int, helped: bool | None
+) -> None:
+    *before, further, _ = step(which, stage)
+    record = follow_up(case(*before, further, outcome(further, FAIL)))
+    assert isinstance(record, Closed)
+    assert (record.result, record.helped) == (Result.NEEDS_HUMAN, helped)
+
+
+def test_a_look_that_found_everything_well_healed_nothing() -> None:
+    record = follow_up(case(*passed(LOOKING, look_plan(WEB)), of=LOOKING))
+    assert isinstance(record, Closed)
+    assert (record.result, record.helped) == (Result.HEALED, None)
+
+
+def test_what_a_policy_gives_to_a_person_did_not_help() -> None:
+    record = follow_up(CASES["deadline, did not help, the policy says Escalate"]())
+    assert isinstance(record, Closed)
+    assert record.helped is False
+
+
+def test_no_rung_is_climbed_once_the_attempts_are_used_up() -> None:
+    built = with_(case(*done(LADDER, restart_plan(WEB)), of=LADDER, now=DUE), failures=2)
+    assert row_of(built).when == "deadline, did not help"
+
+
+def test_a_ladder_is_climbed_only_where_the_policy_says_next() -> None:
+    staying = policy("staying", actions=[LOOK, RESTART], onFailure="Rollback")
+    assert row_of(case(*done(staying, look_plan(WEB)), of=staying, now=DUE)).when == (
+        "deadline, did not help, attempts left"
+    )
+
+
+def test_what_has_no_stage_to_lift_is_still_put_back() -> None:
+    built = case(*done(plan=scale_plan(WEB, hold=0)), now=DUE)
+    assert row_of(built).when == "deadline, did not help, reversible, free"
+
+
+@pytest.mark.parametrize(("attempts", "failures", "may"), [(1, 0, False), (2, 0, True), (2, 1, False), (3, 1, True)])
+def test_the_failure_at_hand_counts_among_the_attempts(attempts: int, failures: int, may: bool) -> None:
+    built = with_(case(*done()), failures=failures)
+    assert replace(built, limits=replace(built.limits, attempts=attempts)).may_retry is may
+
+
+def test_every_object_of_a_plan_must_be_free() -> None:
+    other = Service("db", "---")
+    plan = Plan((change(WEB), change(other)), undo=Undo.REVERSIBLE)
+    built = case(*done(plan=plan))
+    assert built.free
+    built.state.claims[str(other.target)] = OTHER
+    assert not built.free
+
+
+def test_a_further_step_is_judged_as_late_as_the_first() -> None:
+    record = follow_up(CASES["deadline, did not help, reversible, free"]())
+    assert isinstance(record, Intent)
+    assert (record.judge_at, record.due) == (DUE + ONE.initial_delay, DUE + ONE.within)
+
+
+def test_a_release_of_one_stage_is_held_for_the_whole_hold() -> None:
+    record = follow_up(case(*passed(plan=scale_plan(WEB, hold=60.0)), now=NOW + 60))
+    assert isinstance(record, Intent)
+    assert record.hold == 60.0

@@ -30,7 +30,7 @@ from controller.core.records import (
 )
 from controller.core.state import Failures, State, fold
 from controller.core.tick import tick
-from controller.core.wish import Limits, Proposal, Rulebook
+from controller.core.wish import Limits, Proposal, Rulebook, Wish
 from policies.policy import Mode, Policy
 from telemetry.inventory import Budget, By, Facts, Owner
 from telemetry.snapshot import Snapshot
@@ -496,3 +496,121 @@ def test_a_budget_says_its_name_its_room_and_what_is_wrong_with_it() -> None:
     (held,) = _decided(scenario(Reason.DISRUPTION_BUDGET, {"action": RESTART}, services=(service,)), GUARDS)
     assert isinstance(held, Held)
     assert held.detail == "PodDisruptionBudget shop/web leaves room for 0, it takes 1: not counted yet"
+
+
+class Elsewhere(Restart):
+    """Changes another object than its target, as the scaling of an autoscaler does."""
+
+    writes: ClassVar[tuple[str, ...]] = ("elsewhere", "slots/*/incarnation")
+
+    def plan(self, target: Target, params: Any, facts: Facts, hold: float | None) -> Plan | Refusal:
+        return Plan((Change(OTHER.target, "elsewhere", 1, 2),))
+
+
+def test_a_field_of_another_object_is_not_looked_for_among_those_of_the_target() -> None:
+    """And of what an action declares, one pattern that fits is enough."""
+    assert _reason(scenario(Reason.NO_MECHANISM, {"action": RESTART}, actions={"Restart": Elsewhere()})) is None
+
+
+def test_what_its_own_episode_holds_keeps_nothing_off() -> None:
+    def own(state: State) -> None:
+        state.claims[str(WEB.target)] = Key("heal", WEB.target)
+
+    assert _reason(scenario(Reason.CLAIMED, state=own)) is None
+
+
+def test_a_cooldown_is_of_one_target() -> None:
+    before = ended(policy(**COOLING), OTHER, Result.HEALED, NOW - 10, helped=True)
+    assert _reason(scenario(Reason.COOLDOWN, COOLING, services=(WEB, OTHER), before=before)) is None
+
+
+def test_a_further_rung_need_not_wait_and_the_same_rung_must() -> None:
+    spec: dict[str, Any] = {"actions": [SCALE, RESTART], "onFailure": "Next"}
+    of = policy(**spec)
+    first = intent(of, WEB, scale_plan(WEB), at=NOW - 40)
+    for rung, reason in ((0, Reason.BACKOFF), (1, None)):
+        before = [opened(of, WEB), first, outcome(first), Failed(NOW - 5, first.key, 1, rung)]
+        assert _reason(scenario(Reason.BACKOFF, spec, before=before)) is reason
+
+
+def test_an_approval_is_void_at_its_hour() -> None:
+    spec = {"mode": "Approve"}
+    before = [opened(policy(**spec), WEB, at=NOW - 9999), Said(NOW - 3600, "ann", Verb.APPROVE, "go", "e1")]
+    assert _reason(scenario(Reason.NEEDS_APPROVAL, spec, before=before)) is Reason.NEEDS_APPROVAL
+
+
+@pytest.mark.parametrize(("left", "reason"), [(0.5, Reason.WARMUP), (0.0, None)])
+def test_the_last_half_second_of_the_warm_up_counts(left: float, reason: Reason | None) -> None:
+    before, limits = [Led(NOW - 10 + left, 2, "b")], replace(WIDE, warmup=10.0)
+    assert _reason(scenario(Reason.WARMUP, before=before, limits=limits)) is reason
+
+
+@pytest.mark.parametrize(("left", "reason"), [(0.5, Reason.FLAPPING), (0.0, None)])
+def test_the_last_half_second_of_the_quiet_time_counts(left: float, reason: Reason | None) -> None:
+    knob = Knob(NOW - 3600 + left, up=False)
+    limits = replace(WIDE, turn_spacing=3600.0)
+    assert _reason(scenario(Reason.FLAPPING, state=turned(knob), limits=limits)) is reason
+
+
+def _detail(one: Scenario) -> str:
+    (held,) = _decided(one, GUARDS)
+    assert isinstance(held, Held)
+    return held.detail
+
+
+@pytest.mark.parametrize(("mode", "cap", "capped"), [("Observe", Mode.OBSERVE, False), ("Enforce", Mode.OBSERVE, True)])
+def test_the_cap_is_named_where_it_is_what_holds(mode: str, cap: Mode, capped: bool) -> None:
+    one = scenario(Reason.MODE, {"mode": mode}, limits=replace(WIDE, mode_cap=cap))
+    assert ("capped by --mode Observe" in _detail(one)) is capped
+
+
+def test_the_storm_of_our_own_actions_says_how_long_it_lasts() -> None:
+    one = scenario(Reason.OWN_STORM, before=[Storm(NOW - 5, OWN_STORM, "3 of 5", until=NOW + 300)])
+    assert "for 300s" in _detail(one)
+
+
+HOUR = 3600.0
+JUMP = 10 * 86_400.0
+
+
+def waits(jumped: float) -> State:
+    """Everything that waits, an hour before; then a new leadership after a jump of the clock."""
+    state = fold(ended(policy(**COOLING), WEB, Result.HEALED, NOW - HOUR, helped=True))
+    failed(2, NOW - HOUR)(state)
+    turned(Knob(NOW - HOUR, up=True, turns=(NOW - 2 * HOUR,)))(state)
+    state.apply(Storm(NOW - HOUR, "local", "many", until=NOW + 60))
+    state.apply(Storm(NOW - HOUR, "local/shop", "many"))
+    state.apply(Led(NOW + jumped, 2, "again", jumped))
+    return state
+
+
+def test_what_a_clock_jumped_over_did_not_pass() -> None:
+    before, after = waits(0.0), waits(JUMP)
+    assert [start.at for start in after.starts] == [start.at + JUMP for start in before.starts]
+    key = next(iter(before.failures))
+    assert after.failures[key].at == before.failures[key].at + JUMP
+    (name,) = before.knobs
+    assert after.knobs[name].at == before.knobs[name].at + JUMP
+    assert after.knobs[name].turns == (NOW - 2 * HOUR + JUMP,)
+    assert after.storms["local"].until == before.storms["local"].until + JUMP
+    assert after.storms["local/shop"].until == 0  # no end was in sight, and none is
+
+
+def test_a_hold_is_not_over_earlier_for_a_jump_of_the_clock() -> None:
+    for jumped in (0.0, JUMP):
+        state = fold(under_way(policy(), WEB))
+        (held,) = state.acting.values()
+        state.apply(Led(NOW + jumped, 2, "again", jumped))
+        (later,) = state.acting.values()
+        assert later.outcome_at == held.outcome_at + jumped
+        assert state.episodes[later.key] is later
+
+
+@pytest.mark.parametrize(("ahead", "held"), [(0.0, True), (12 * HOUR, False)])
+def test_windows_go_by_the_calendar_not_by_a_trail_that_is_ahead_of_it(ahead: float, held: bool) -> None:
+    hour = int(NOW // HOUR) % 24
+    there = (hour - 12) % 24  # open twelve hours ago
+    of = policy(activeWindows=[{"schedule": f"0 {there} * * *", "duration": "1h"}])
+    state = State(ahead=ahead)
+    wish = Wish(proposal(of, WEB), scale_plan(WEB), of, ACTIONS["Scale"], state, snapshot(WEB), NOW, Limits())
+    assert bool(GUARDS["window"](wish)) is held

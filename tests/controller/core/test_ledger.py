@@ -106,3 +106,30 @@ def test_other_records_touch_nothing() -> None:
     records = [opened(HEAL, WEB), Held(NOW, KEY, Reason.PAUSED), outcome(DO), Said(NOW, "ann", Verb.PAUSE, "why")]
     side = ledger(records, state(), POLICIES)
     assert (side.claims, side.releases, side.spends) == ((), (), ())
+
+
+def test_what_opens_and_starts_in_one_tick_spends_by_its_policy() -> None:
+    """Else the second lock would let through what the first one lost."""
+    fresh = led(HEAL)
+    assert spends([opened(HEAL, WEB), DO], fresh) == spends([DO], state())
+    assert len(spends([DO], state())) == 3
+
+
+def test_a_success_releases_its_own_objects_only() -> None:
+    other = Service("db", "---")
+    theirs = intent(HEAL, other, scale_plan(other), at=NOW, number=2)
+    both = state(DO, outcome(DO), opened(HEAL, other, 2), theirs)
+    assert ledger([Passed(NOW, KEY, 1)], both, POLICIES).releases == ((OBJECT, HOLDER),)
+
+
+def test_an_attempt_of_a_policy_that_is_gone_spends_nothing_and_still_claims() -> None:
+    side = ledger([DO], state(), {})
+    assert side.spends == ()
+    assert set(side.claims) == {(OBJECT, HOLDER), (FIELD, HOLDER)}
+
+
+def test_a_cooldown_of_less_than_a_second_is_spent_too() -> None:
+    short = policy(throttle={"cooldown": "500ms"})
+    start = intent(short, WEB, scale_plan(WEB), at=NOW)
+    before = fold([opened(short, WEB)], led(short))
+    assert [s.window for s in ledger([start], before, {short.hash: short}).spends] == [0.5]

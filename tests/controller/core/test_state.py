@@ -4,10 +4,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actions.reason import Reason
+from controller.core.knobs import Knob
 from controller.core.records import (
     EFFECTS,
+    OWN_STORM,
     AnyRecord,
     Closed,
     Crowded,
@@ -21,12 +24,13 @@ from controller.core.records import (
     Result,
     Said,
     Step,
+    Storm,
     Verb,
     claims_of,
     decode,
     encode,
 )
-from controller.core.state import LONGEST_WINDOW, Failures, State, Track, age, dump, fold, load
+from controller.core.state import LONGEST_WINDOW, Episode, Failures, State, Track, age, dump, fold, load
 from telemetry.verdict import Verdict
 
 from .strategies import records, trails
@@ -316,3 +320,193 @@ def test_records_of_an_episode_that_is_over_change_nothing() -> None:
 def test_a_time_in_the_future_just_happened() -> None:
     assert age(10.0, 4.0) == 6.0
     assert age(4.0, 10.0) == 0.0
+
+
+@pytest.mark.parametrize("damage", [b'{"kind":"\xff"}', b"[" * 100_000, b"{}", b'{"kind":"opened","at":1e400}'])
+def test_bytes_that_are_no_record_and_no_state_are_one_kind_of_error(damage: bytes) -> None:
+    """Found by fuzzing: what is no UTF-8, or nests too deep, came out as an error that no reader expects."""
+    with pytest.raises(msgspec.DecodeError):
+        decode(damage)
+    with pytest.raises(msgspec.DecodeError):
+        load(damage)
+
+
+def test_a_value_that_nests_too_deep_is_no_record() -> None:
+    body = encode(intent(POLICY, WEB, scale_plan(WEB)))
+    deep = body.replace(b'"after":5', b'"after":' + b"[" * 100_000, 1)
+    assert deep != body
+    with pytest.raises(msgspec.DecodeError, match="nest"):
+        decode(deep)
+
+
+# --- each field by itself
+
+
+def fields_of(episode: Episode) -> dict[str, object]:
+    return msgspec.structs.asdict(episode)
+
+
+def test_a_further_step_takes_over_what_belongs_to_the_attempt_and_nothing_else() -> None:
+    """Every field of an episode with a past, after a Do, a Release, a Redo and an Undo."""
+    first = intent(POLICY, WEB, scale_plan(WEB), at=NOW, rung=0)
+    past = fold(
+        [
+            opened(POLICY, WEB),
+            first,
+            outcome(first, at=NOW + 1),
+            Led(NOW + 2, 2, "b"),
+            Held(NOW + 3, KEY, Reason.PAUSED, "p"),
+            Said(NOW + 4, "ann", Verb.APPROVE, "go", "e1"),
+            Said(NOW + 5, "ann", Verb.UNDO, "no", "e1"),
+        ],
+        led(POLICY),
+    )
+    before = fields_of(past.episodes[KEY])
+    assert (before["moved_at"], before["moves"], before["held"], before["held_detail"]) == (
+        NOW + 2,
+        1,
+        Reason.PAUSED,
+        "p",
+    )
+    always = {"outcome": None, "epoch": 2, "moved_at": 0.0, "moves": 0, "held": None, "held_detail": ""}
+    for step, changes in {
+        Step.DO: {"rung": 1, "last_rung": 1, "attempts": 2, "redos": 0, "approved_at": 0.0, "wish": None},
+        Step.RELEASE: {"rung": 1, "redos": 0, "wish": None},
+        Step.REDO: {"rung": 1, "redos": 1, "wish": None},
+        Step.UNDO: {"rung": 1, "redos": 0},
+    }.items():
+        further = intent(POLICY, WEB, scale_plan(WEB), at=NOW + 6, number=2, step=step, rung=1)
+        state = fold([further], past.fork())
+        assert fields_of(state.episodes[KEY]) == before | always | {"intent": further} | changes
+        assert state.intents == 2
+    again = intent(POLICY, WEB, scale_plan(WEB), at=NOW + 6, number=2, step=Step.REDO)
+    assert fold([again, intent(POLICY, WEB, scale_plan(WEB), number=3, step=Step.DO)], past).episodes[KEY].redos == 0
+
+
+def test_a_failed_attempt_leaves_the_episode_at_its_next_rung_with_nothing_claimed() -> None:
+    state = acting()
+    fold([outcome(state.episodes[KEY].intent), Failed(NOW, KEY, 1, 1, "no help")], state)  # type: ignore[arg-type]
+    episode = state.episodes[KEY]
+    assert (episode.intent, episode.outcome, episode.rung, episode.detail) == (None, None, 1, "no help")
+    assert (state.claims, state.acting) == ({}, {})
+
+
+def test_what_needs_a_person_says_why_and_what_is_over_acts_no_more() -> None:
+    state = fold([Closed(NOW, KEY, Result.NEEDS_HUMAN, "look")], acting())
+    assert state.episodes[KEY].detail == "look"
+    assert list(state.acting) == [KEY]
+    fold([Said(NOW, "ann", Verb.ACK, "done", "e1")], state)
+    assert (state.acting, state.episodes) == ({}, {})
+
+
+def test_only_its_own_claims_go_with_an_episode() -> None:
+    other = Service("db", "---")
+    state = fold(
+        [opened(POLICY, other, 2), intent(POLICY, other, scale_plan(other), number=2)],
+        acting(),
+    )
+    fold([Passed(NOW, KEY, 1)], state)
+    assert sorted(state.claims) == sorted([FIELD, str(other.target), f"{other.target}#desired"])
+    fold([Closed(NOW, KEY, Result.HEALED)], state)
+    assert sorted(state.claims) == sorted([str(other.target), f"{other.target}#desired"])
+
+
+@pytest.mark.parametrize(
+    ("step", "result", "taken", "knob"),
+    [
+        (Step.DO, Verdict.PASS, False, Knob(NOW, up=True)),
+        (Step.DO, Verdict.UNKNOWN, False, Knob(NOW, up=True)),
+        (Step.DO, Verdict.FAIL, False, None),
+        (Step.RELEASE, Verdict.FAIL, True, Knob(NOW + 7, reverts=1)),
+        (Step.RELEASE, Verdict.FAIL, False, None),
+        (Step.UNDO, Verdict.PASS, False, Knob(NOW, up=True)),
+    ],
+)
+def test_a_knob_remembers_which_way_it_was_moved_and_who_took_it_back(
+    step: Step, result: Verdict, taken: bool, knob: Knob | None
+) -> None:
+    one = intent(POLICY, WEB, scale_plan(WEB), at=NOW, step=step)
+    state = fold([opened(POLICY, WEB), one, replace(outcome(one, result, at=NOW + 7), taken=taken)], led(POLICY))
+    assert state.knobs == ({} if knob is None else {FIELD: knob})
+
+
+def test_what_can_not_be_put_back_is_no_knob() -> None:
+    one = intent(POLICY, WEB, restart_plan(WEB), at=NOW)
+    assert not fold([opened(POLICY, WEB), one, outcome(one)], led(POLICY)).knobs
+
+
+def test_knobs_are_forgotten_with_the_longest_window() -> None:
+    state = led(POLICY)
+    state.knobs = {"old": Knob(NOW - LONGEST_WINDOW), "new": Knob(NOW - LONGEST_WINDOW + 1)}
+    fold([opened(POLICY, WEB), intent(POLICY, WEB, scale_plan(WEB), at=NOW)], state)
+    assert list(state.knobs) == ["new"]
+
+
+def test_a_failure_at_the_edge_of_the_longest_window_is_forgotten() -> None:
+    state = acting()
+    state.failures = {
+        Key("old", WEB.target): Failures(1, NOW - LONGEST_WINDOW),
+        Key("new", WEB.target): Failures(1, NOW),
+    }
+    fold([Failed(NOW, KEY, 1, 0)], state)
+    assert [key.policy for key in state.failures] == ["new", POLICY.name]
+
+
+def test_of_the_last_results_five_are_remembered() -> None:
+    state = led(POLICY)
+    for number, helped in enumerate((True, False, False, True, True, False, True), 1):
+        one = intent(POLICY, WEB, scale_plan(WEB), number=number)
+        fold([opened(POLICY, WEB, number), one, outcome(one), Closed(NOW, KEY, Result.HEALED, helped=helped)], state)
+    assert state.results == [False, True, True, False, True]
+    assert state.opened == 7
+
+
+def test_statements_are_counted_and_only_an_ack_of_our_own_storm_ends_it() -> None:
+    state = led(POLICY)
+    state.results = [False, False, False]
+    fold([Storm(NOW, OWN_STORM, "3 of 3", until=NOW + 9)], state)
+    for verb, about in ((Verb.ACK, "e1"), (Verb.APPROVE, OWN_STORM), (Verb.UNDO, OWN_STORM)):
+        fold([Said(NOW, "ann", verb, "why", about)], state)
+    assert (list(state.storms), state.results, state.said) == ([OWN_STORM], [False, False, False], 3)
+    fold([Said(NOW, "ann", Verb.ACK, "looked", OWN_STORM)], state)
+    assert (state.storms, state.results, state.said) == ({}, [], 4)
+
+
+def test_people_name_an_episode_by_its_own_id() -> None:
+    other = Service("db", "---")
+    state = fold([opened(POLICY, WEB, 1), opened(POLICY, other, 2)], led(POLICY))
+    assert state.by_id("e2") is state.episodes[Key(POLICY.name, other.target)]
+    assert state.by_id("e3") is None
+
+
+def test_the_newest_time_stands_and_records_have_names_that_people_use() -> None:
+    state = fold([Held(NOW, KEY, Reason.PAUSED), Held(NOW - 50, KEY, Reason.PAUSED)])
+    assert state.at == NOW
+    assert str(KEY) == f"{POLICY.name}:{WEB.target.ref}"
+    assert intent(POLICY, WEB, scale_plan(WEB), number=7).id == "i7"
+
+
+def test_a_state_with_something_of_everything_reads_back_as_itself() -> None:
+    request = Request(WEB.target, POLICY.name, POLICY.hash, NOW + 60)
+    other = Service("db", "---")
+    state = fold(
+        [
+            Said(NOW, "ann", Verb.PAUSE, "p"),
+            Said(NOW, "ann", Verb.FREEZE, "f"),
+            Said(NOW, "ann", Verb.ACT, "help", request=request),
+            Crowded(NOW, POLICY.name, 7),
+            Storm(NOW, "memory", "much"),
+            opened(POLICY, other, 2),
+            Failed(NOW, KEY, 1, 0),
+        ],
+        fold([outcome(intent(POLICY, WEB, scale_plan(WEB)))], acting()),
+    )
+    state.results, state.ahead = [True, False], 3.0
+    state.failures[KEY], state.track[POLICY.name, "Scale"] = Failures(2, NOW), Track(3, 4)
+    fold([intent(POLICY, WEB, scale_plan(WEB), number=2)], state)
+    empty = [name for name in state.__struct_fields__ if not getattr(state, name)]
+    assert empty == []
+    back = load(dump(state))
+    assert {n: getattr(back, n) for n in back.__struct_fields__} == {
+        n: getattr(state, n) for n in state.__struct_fields__
+    }

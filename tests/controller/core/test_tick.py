@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actions.plan import Refusal
+from actions.plan import Plan, Refusal
 from actions.reason import Reason
+from actions.scale import Scale
+from controller.core.ranking import OPENED_PER_TICK
 from controller.core.records import (
+    AnyRecord,
     Closed,
     Crowded,
     Evidence,
@@ -26,7 +29,7 @@ from controller.core.records import (
 )
 from controller.core.state import dump, fold
 from controller.core.tick import PLANNED_PER_SLOT, tick
-from controller.core.wish import Limits, Proposal, Wish
+from controller.core.wish import Limits, Proposal, Proposals, Wish
 from policies.policy import Policy
 
 from .world import (
@@ -37,6 +40,7 @@ from .world import (
     SURE,
     Run,
     Service,
+    intent,
     kinds,
     led,
     opened,
@@ -472,3 +476,95 @@ def test_the_intent_says_everything_that_is_needed_to_judge_and_undo_it() -> Non
     assert record.plan == scale_plan(web)
     assert record.changes == record.plan.changes
     assert (record.judge_at, record.due, record.hold) == (NOW + 5, NOW + 20, 60.0)
+
+
+# --- each condition by itself
+
+STORMY = {"storm_share": 0.3, "storm_targets": 5}
+
+
+@pytest.mark.parametrize(
+    ("severity", "by", "storms"), [("Warning", "", 1), ("Critical", "", 1), ("Info", "", 0), ("Critical", "ann", 0)]
+)
+def test_what_a_serious_policy_finds_makes_a_storm_and_what_a_person_asks_does_not(
+    severity: str, by: str, storms: int
+) -> None:
+    of, services = policy(severity=severity), [Service(f"s{n}") for n in range(6)]
+    wishes = [proposal(of, service, by=by) for service in services]
+    run = Run(rules(of, limits=limits(**STORMY)), led(of))
+    records = run.turn(snapshot(*services), *wishes)
+    assert Counter(kinds(records))["Storm"] == storms
+    assert len(run.state.storms) == storms
+    assert ("Intent" in kinds(records)) is not bool(storms)
+
+
+def test_what_goes_on_does_not_keep_the_next_from_ending() -> None:
+    one, two = sick(2)
+    state = fold([opened(WATCH, one, 1), opened(WATCH, two, 2)], led(WATCH))
+    records = tick(NOW, snapshot(one, replace(two, readiness="+++")), state, [], rules(WATCH))
+    assert [(r.key.target.name, r.result) for r in records if isinstance(r, Closed)] == [("s001", Result.RECOVERED)]
+
+
+def asked(of: Policy, service: Service, expires: float) -> list[AnyRecord]:
+    request = Request(service.target, of.name, of.hash, expires)
+    return [opened(of, service), Said(NOW - 1, "ann", Verb.ACT, "help", request=request)]
+
+
+def test_what_a_person_asked_waits_while_it_is_listed_and_ends_when_it_expires_or_is_aborted() -> None:
+    (web,) = sick(1)
+    for records, ended in (
+        (asked(HEAL, web, NOW + 60), []),
+        (asked(HEAL, web, NOW), ["not started in time: no plan"]),
+        ([opened(HEAL, web), Said(NOW - 1, "ann", Verb.ABORT, "no", "e1")], ["a person ended it"]),
+    ):
+        state = fold(records, led(HEAL))
+        said = tick(NOW, snapshot(web), state, [], rules(HEAL, paused="deploy"))
+        assert [r.detail for r in said if isinstance(r, Closed)] == ended
+
+
+@pytest.mark.parametrize(("most", "new"), [(2, 0), (3, 1), (4, 2)])
+def test_episodes_that_are_open_take_their_places(most: int, new: int) -> None:
+    services = sick(6)
+    state = fold([opened(WATCH, s, n) for n, s in enumerate(services[:2], 1)], led(WATCH))
+    records = tick(
+        NOW, snapshot(*services), state, every(WATCH, services), rules(WATCH, limits=limits(max_open_episodes=most))
+    )
+    assert Counter(kinds(records))["Opened"] == new
+    assert [r.count for r in records if isinstance(r, Crowded)] == [4 - new]
+
+
+def test_no_more_than_a_portion_is_opened_at_one_tick() -> None:
+    services = sick(OPENED_PER_TICK + 7)
+    book = rules(WATCH, limits=limits(max_open_episodes=1000))
+    records = tick(NOW, snapshot(*services), led(WATCH), every(WATCH, services), book)
+    assert Counter(kinds(records))["Opened"] == OPENED_PER_TICK
+    assert [r.count for r in records if isinstance(r, Crowded)] == [7]
+
+
+def test_an_undo_uses_up_nothing_of_what_a_person_allowed() -> None:
+    one, two = sick(2)
+    begun = intent(HEAL, one, scale_plan(one), at=NOW - 50)
+    state = fold([opened(HEAL, one), begun, outcome(begun)], led(HEAL))
+    book = replace(rules(HEAL), allowance=1)
+    records = tick(NOW, snapshot(one, two), state, [proposal(HEAL, two)], book)
+    assert [(r.step, r.number) for r in records if isinstance(r, Intent)] == [(Step.UNDO, 2), (Step.DO, 3)]
+
+
+def test_an_action_that_cannot_plan_refuses_and_says_why() -> None:
+    class Broken(Scale):
+        def plan(self, *_: object) -> Plan:
+            raise ZeroDivisionError("by zero")
+
+    (web,) = sick(1)
+    book = replace(rules(HEAL), actions={"Scale": Broken()})
+    records = tick(NOW, snapshot(web), led(HEAL), [proposal(HEAL, web)], book)
+    assert [(r.reason, r.detail) for r in records if isinstance(r, Held)] == [
+        (Reason.GUARD_ERROR, "Scale.plan: ZeroDivisionError: by zero")
+    ]
+
+
+def test_some_of_the_proposals_keep_the_counts_of_all() -> None:
+    all_ = Proposals(tuple(every(HEAL, sick(3))), {"memory": (3, 3)}, {"heal": 4})
+    some = all_[1:]
+    assert (some.best, some.counts, some.crowd) == (all_.best[1:], {"memory": (3, 3)}, {"heal": 4})
+    assert all_[0] is all_.best[0]

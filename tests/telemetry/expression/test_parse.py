@@ -176,3 +176,11 @@ def test_literals_keep_their_kind() -> None:
     values = [node.value for node in parse("f(1, 1.5, .5, 2e3, true, 'x', \"y\")") if node.form is Form.LITERAL]
     assert values == [1, 1.5, 0.5, 2000.0, True, "x", "y"]
     assert [type(value) for value in values[:2]] == [int, float]
+
+
+@pytest.mark.parametrize("hidden", ["\n", "\x1b[2J", "\t", "\u202e", "\x00"])
+def test_a_pattern_that_is_none_can_not_speak_to_the_terminal(hidden):
+    """Found by fuzzing: RE2 repeats the pattern, and so did the message."""
+    error = compiled(f"s.a.matches(r'({hidden}')") if hidden != "\n" else compiled("s.a.matches('(\\n')")
+    assert isinstance(error, ExpressionError)
+    assert [problem.message.isprintable() for problem in error.problems] == [True]

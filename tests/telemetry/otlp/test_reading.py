@@ -319,3 +319,13 @@ def test_pieces_are_the_whole_and_none_is_too_large(spans, most):
     assert b"".join(data[start:end] for start, end, _ in cut) == data
     assert sum(count for _, _, count in cut) == len(spans)
     assert all(count <= most for _, _, count in cut)
+
+
+@pytest.mark.parametrize("json_", [False, True])
+def test_points_whose_sum_is_too_large_for_a_number_are_no_value_and_end_nothing(json_):
+    """Found by fuzzing: a sum of finite numbers that overflows ended the ingest thread, and with it all receiving."""
+    request = metrics(("process.cpu.utilization", "gauge", 1.7e308, 1.7e308), ("queue.depth", "gauge", 3.0))
+    body = as_json(request) if json_ else request.SerializeToString()
+    cpu, queue = batch(body, Signal.METRICS, json_=json_).gauges
+    assert math.isnan(cpu.value)
+    assert (cpu.points, queue.value) == (2, 3.0)

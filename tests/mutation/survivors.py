@@ -1,0 +1,62 @@
+"""Why a mutant may survive. One without a reason here is a gap, and the page says so."""
+
+GAP = "**a gap**: no test of this room notices"
+_CAP = "equivalent: the maximum is reached long before"
+_NEVER = "equivalent: never approved is 0, and no hour after 1970 is now"
+_SHOWN = "a digit more of what people are shown; no decision turns on it"
+_WORK = "equivalent: it only saves work that would find the same"
+_OUTSIDE = "proven by tests that start processes of their own (crashes, power cuts, full disk), which see no mutant"
+_REQUEST = "equivalent: only statements with a request are kept as requests"
+_DIRECTORY = "equivalent: only folders are given"
+
+REASONS: tuple[tuple[str, str, str], ...] = (
+    ("", "64 -> 65", _CAP),
+    ("", "32 -> 33", _CAP),
+    ("", "os.O_RDONLY & os.O_DIRECTORY", _DIRECTORY),
+    ("", "encoding='utf-8'", "equivalent on any system whose default is UTF-8"),
+    ("export.py", "indent=-1) | 1 -> 2", "equivalent: any negative number means one line"),
+    ("checkpoint.py", "os.pread(descriptor, 1, size - 1)", "equivalent: there is one byte left to read"),
+    ("human.py", "at > 0 and age", _NEVER),
+    ("ranking.py", "approved = episode.approved_at > 0", _NEVER),
+    ("ranking.py", "start = int(now * GOLDEN", "another start of the same even walk"),
+    ("ranking.py", "self._all =", "equivalent: an empty text is no reason either"),
+    ("ranking.py", "if self._state.storms and of_target", _WORK),
+    ("confidence.py", "4 -> 5", _SHOWN),
+    ("knobs.py", "max(0, knob.streak - 1) // 2, 32)) | 0 -> 1", "equivalent: halved and rounded down it is the same"),
+    ("knobs.py", "return after > before", "equivalent: they differ here"),
+    ("stop.py", "left = max(0.0", "a storm that is over is said to be over before a guard is asked"),
+    ("case.py", "keep = result is", "equivalent: no line gives an episode without an intent to a person"),
+    ("follow_up.py", "said.request is not None", _REQUEST),
+    ("agents.py", "said.request is not None", _REQUEST),
+    ("state.py", "for said in i.requests if said.request", _REQUEST),
+    ("agents.py", "strict=True", "equivalent: an assertion that holds"),
+    ("agents.py", "strict=True)] | True", "equivalent: an assertion that holds"),
+    ("agents.py", "len(rows) > most", "equivalent: the best of as many as there are"),
+    ("agents.py", "if left <= 0", _WORK),
+    ("agents.py", "| break | break", _WORK),
+    ("agents.py", "left = OPENED_PER_TICK", _WORK),
+    ("agents.py", "if standing.count}", _WORK),
+    ("agents.py", "not episode.needs_human", "equivalent: what waits for a person has an intent"),
+    ("tick.py", "intent is None and not episode.needs_human", "equivalent: what waits for a person has an intent"),
+    ("tick.py", "self._goes_on(episode, policy)", _WORK),
+    ("tick.py", "return not self._truth(policy).true[row]", _WORK),
+    (
+        "tick.py",
+        "by_person=bool(proposal.by_person)",
+        "equivalent: what a mask holds is asked of the guards all the same",
+    ),
+    ("tick.py", "if count != before and", "equivalent: a count of zero is in no crowd"),
+    ("storm.py", "minlength=len(self._names)", "equivalent: only groups that are in it are looked at"),
+    ("storm.py", "0.0 < current.until", "equivalent: no storm ends in the first second of 1970"),
+    ("episode.py", "return self.intent is not None and", "equivalent where it is asked: of what acts"),
+    ("connection.py", "_file_system_says(path)", _OUTSIDE),
+    ("connection.py", "fcntl.flock", _OUTSIDE),
+    ("connection.py", "journal mode is", "SQLite refuses WAL on file systems that a test can not mount"),
+)
+"""Part of the module's name, part of the mutant's name, and the reason; the first that fits."""
+
+
+def reason(name: str) -> str:
+    """Why this one stands."""
+    module = name.partition(" | ")[0]
+    return next((why for of, part, why in REASONS if of in module and part in name), GAP)
