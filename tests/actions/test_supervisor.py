@@ -189,10 +189,10 @@ def test_a_graceful_restart_of_all_is_rolled_one_at_a_time(ready):
 
 
 def test_a_forceful_restart_asks_nobody(ready):
-    since = len(ready.effects())
+    pid = ready.slots()[0]["pid"]
     assert restart(ready, 0, "newer!")["verdict"] == "Pass"
     ready.until_settled(2)
-    assert [e["signal"] for e in ready.effects()[since:] if e["event"] == "stopped"] == ["KILL"]
+    assert [e["signal"] for e in ready.effects() if e["event"] == "stopped" and e["pid"] == pid] == ["KILL"]
 
 
 def test_every_accepted_change_is_logged_before_what_it_causes(ready):
