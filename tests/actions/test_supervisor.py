@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from itertools import pairwise
+from pathlib import Path
 
 import psutil
 import pytest
@@ -240,10 +241,17 @@ def test_a_refusal_says_why_and_leaves_no_trace(ready, change, reason):
     assert ready.listing()["desired"] == 2
 
 
+def all_stopped(pid: int) -> bool:
+    """Whether no thread of it runs any more; a signal takes a moment to reach them all."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 def test_a_request_whose_sender_has_gone_is_not_carried_out(ready):
     """A controller that died after sending must not act through its successor's back."""
     change = Change(ready.target(), "desired", 2, 3)
     os.kill(ready.pid, signal.SIGSTOP)
+    ready.until(lambda: all_stopped(ready.pid), "each of its threads to stand still")
     try:
         ready.platform._timeout = 0.3
         assert ready.platform.apply(change, "i1") is Verdict.UNKNOWN
