@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from itertools import pairwise
+from pathlib import Path
 
 import psutil
 import pytest
@@ -189,10 +190,10 @@ def test_a_graceful_restart_of_all_is_rolled_one_at_a_time(ready):
 
 
 def test_a_forceful_restart_asks_nobody(ready):
-    since = len(ready.effects())
+    pid = ready.slots()[0]["pid"]
     assert restart(ready, 0, "newer!")["verdict"] == "Pass"
     ready.until_settled(2)
-    assert [e["signal"] for e in ready.effects()[since:] if e["event"] == "stopped"] == ["KILL"]
+    assert [e["signal"] for e in ready.effects() if e["event"] == "stopped" and e["pid"] == pid] == ["KILL"]
 
 
 def test_every_accepted_change_is_logged_before_what_it_causes(ready):
@@ -240,10 +241,17 @@ def test_a_refusal_says_why_and_leaves_no_trace(ready, change, reason):
     assert ready.listing()["desired"] == 2
 
 
+def all_stopped(pid: int) -> bool:
+    """Whether no thread of it runs any more; a signal takes a moment to reach them all."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 def test_a_request_whose_sender_has_gone_is_not_carried_out(ready):
     """A controller that died after sending must not act through its successor's back."""
     change = Change(ready.target(), "desired", 2, 3)
     os.kill(ready.pid, signal.SIGSTOP)
+    ready.until(lambda: all_stopped(ready.pid), "each of its threads to stand still")
     try:
         ready.platform._timeout = 0.3
         assert ready.platform.apply(change, "i1") is Verdict.UNKNOWN

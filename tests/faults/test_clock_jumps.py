@@ -32,7 +32,7 @@ def day(offset: float) -> str:
 
 
 def policies() -> dict[str, dict]:
-    later = {"schedule": day(10 * DAY), "duration": "23h59m", "timeZone": "Pacific/Kiritimati"}
+    later = {"schedule": day(10 * DAY), "duration": "47h", "timeZone": "Pacific/Kiritimati"}
     held = {"type": "Scale", "scale": {"by": "+1", "max": 4}, "hold": "1h"}
     return {
         FREE: restart_policy(FREE),
