@@ -182,6 +182,10 @@ class Rig(Local):
         if ill != path.exists():
             path.touch() if ill else path.unlink()
 
+    def cured(self) -> bool:
+        """No service is ill by `ill`, whether that was seen yet or not."""
+        return not any((self.state / f"ill-{name}").exists() for name in self.services)
+
     def hang(self, name: str, slot: int = 0) -> str:
         """Stop one worker where it stands; returns its incarnation."""
         worker = self.slots(name)[slot]
