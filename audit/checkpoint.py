@@ -17,7 +17,7 @@ import msgspec
 from audit.chain import Chain, fields
 from audit.files import refused, sync_directory
 from audit.journal import Checkpoint, JournalError, Store
-from audit.keys import Signer, holds
+from audit.keys import Signer, signed_by_owner
 from audit.pruned import authentic
 
 __all__ = [
@@ -103,12 +103,7 @@ def _message(checkpoint: Checkpoint) -> bytes:
 
 def genuine(checkpoint: Checkpoint, key: bytes | None = None) -> bool:
     """Whether the signature holds under the key the checkpoint names and, if given, that is this `key`."""
-    if key is not None and checkpoint.key != key:
-        return False
-    try:
-        return holds(checkpoint.key, checkpoint.signature, _message(checkpoint))
-    except (TypeError, struct.error, UnicodeEncodeError):  # values that no checkpoint has
-        return False
+    return signed_by_owner(checkpoint, _message, key)
 
 
 def line(checkpoint: Checkpoint) -> bytes:

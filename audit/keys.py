@@ -1,10 +1,12 @@
 """The key that signs checkpoints: made at the first start, for its owner only, printed by nothing."""
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from audit.files import refused, write_new
-from audit.journal import JournalError
+from audit.journal import Checkpoint, JournalError, Pruned
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 KEY = "signing.key"
 PUBLIC = "signing.pub"
 """Names in the state directory: private key (0600), public key."""
+Statement = TypeVar("Statement", Checkpoint, Pruned)
 
 
 class Signer:
@@ -78,14 +81,16 @@ def public_key(path: Path) -> bytes:
     return key.public_bytes_raw()
 
 
-def holds(key: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether the owner of this public key signed the message."""
+def signed_by_owner(statement: Statement, message: Callable[[Statement], bytes], key: bytes | None) -> bool:
+    """Whether the signature holds under the key that the statement names and, if given, that is this `key`."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - heavy, and most runs need no signature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - as above
 
+    if key is not None and statement.key != key:
+        return False
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-    except (InvalidSignature, ValueError, TypeError):
+        Ed25519PublicKey.from_public_bytes(statement.key).verify(statement.signature, message(statement))
+    except (InvalidSignature, ValueError, TypeError, struct.error):  # or values that no such statement has
         return False
     return True
 

@@ -6,7 +6,7 @@ import msgspec
 
 from audit.chain import fields
 from audit.journal import Pruned
-from audit.keys import Signer, holds
+from audit.keys import Signer, signed_by_owner
 
 
 def sign(signer: Signer, unsigned: Pruned) -> Pruned:
@@ -17,12 +17,7 @@ def sign(signer: Signer, unsigned: Pruned) -> Pruned:
 
 def authentic(pruned: Pruned, key: bytes | None = None) -> bool:
     """Whether the signature holds under the key the statement names and, if given, that is this `key`."""
-    if key is not None and pruned.key != key:
-        return False
-    try:
-        return holds(pruned.key, pruned.signature, _message(pruned))
-    except (TypeError, struct.error, UnicodeEncodeError):  # values that no statement has
-        return False
+    return signed_by_owner(pruned, _message, key)
 
 
 def _message(pruned: Pruned) -> bytes:

@@ -96,6 +96,7 @@ class Loop:
         self._answers: list[Answer] = []  # what the store has not taken yet
         self._given: set[int] = set()  # intents that the executor has, by number
         self._trouble = ""
+        parts.instruments.leads(parts.trail.epoch)
 
     def run(self, interval: float, stop: Event) -> None:
         """One turn per interval on the monotonic clock; a turn that is late is counted, never made up for.
@@ -203,7 +204,6 @@ class Loop:
         probes = board.snapshot.columns.get("probe.ok") if board else None
         unknown = int((~probes.known).sum()) if probes is not None else 0
         score = worst_score(board.snapshot, board.signals) if board else None
-        instruments.leads(parts.trail.epoch)
         instruments.seen(len(state.episodes), len(state.under_way()), unknown, score)
         instruments.samples(parts.processor.counts())
         instruments.received(board.received.get("otlp", {}) if board else {})

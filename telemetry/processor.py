@@ -174,10 +174,8 @@ class Processor:
         """While a target is frozen, what was usual for it stays as it was, and does not grow old."""
         if self._targets is not self._followed:
             return  # the rows moved meanwhile; the next minute tells it again
-        learnt, still = (
-            {f"{usual.column}_baseline": usual.values, f"{usual.column}_mad": usual.spread},
-            self._frozen_rows(),
-        )
+        learnt = {f"{usual.column}_baseline": usual.values, f"{usual.column}_mad": usual.spread}
+        still = self._frozen_rows()
         if usual.column == _SLOPED:
             learnt, still = {_SLOPE: usual.values}, np.zeros_like(still)
         free = ~still[usual.places]

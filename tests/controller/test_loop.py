@@ -38,6 +38,7 @@ def test_a_sick_instance_is_restarted_verified_and_healed(tmp_path: Path) -> Non
 def test_a_turn_says_what_is_under_way_and_how_bad_it_is(tmp_path: Path) -> None:
     with shell(tmp_path, policy()) as made:
         metric = made.loop._parts.instruments.registry.get_sample_value
+        assert metric("gyrostat_leader_epoch") == made.trail.epoch
         one_sick(made.world)
         seen = []
         for _ in range(8):

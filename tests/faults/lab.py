@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.rig import AUTO, ROOT, Rig
+from tests.faults.rig import AUTO, ROOT, Rig, up
 
 HOUR, DAY = 3600.0, 86_400.0
 Y2200 = 7_258_118_400.0
@@ -90,17 +90,11 @@ class Lab(Rig):
         return self.state / "control.sock"
 
 
-@contextlib.contextmanager
-def lab(services: dict[str, int], policies: dict[str, dict], **settings: object) -> Iterator[Lab]:
-    """A lab with a supervisor that runs and a loop that does not yet."""
-    made = Lab(services, policies, **settings)
-    try:
-        made.start()
-        for name, count in services.items():
-            made.until_ready(count, name)
-        yield made
-    finally:
-        made.close()
+def lab(
+    services: dict[str, int], policies: dict[str, dict], **settings: object
+) -> contextlib.AbstractContextManager[Lab]:
+    """A lab, up."""
+    return up(Lab(services, policies, **settings))
 
 
 @contextlib.contextmanager

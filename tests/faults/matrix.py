@@ -190,9 +190,9 @@ class Run:
 
 
 def over(rig: Rig, runs: Sequence[Run]) -> bool:
-    """Every story has ended, and everything is well."""
+    """Every story has ended, and everything is well: what was just made ill is not, though no probe has seen it."""
     told = all(run.told() for run in runs)
-    return told and not rig.folded().episodes and all(rig.well(name) for name in rig.services)
+    return told and rig.cured() and not rig.folded().episodes and all(rig.well(name) for name in rig.services)
 
 
 def calm(rig: Rig, runs: Sequence[Run], after: object) -> None:

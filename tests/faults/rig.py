@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,6 +182,10 @@ class Rig(Local):
         if ill != path.exists():
             path.touch() if ill else path.unlink()
 
+    def cured(self) -> bool:
+        """No service is ill by `ill`, whether that was seen yet or not."""
+        return not any((self.state / f"ill-{name}").exists() for name in self.services)
+
     def hang(self, name: str, slot: int = 0) -> str:
         """Stop one worker where it stands; returns its incarnation."""
         worker = self.slots(name)[slot]
@@ -256,17 +260,26 @@ class Rig(Local):
         super().close()
 
 
+R = TypeVar("R", bound=Rig)
+
+
 @contextlib.contextmanager
-def rig(services: dict[str, int], policies: dict[str, dict], **settings: object):
-    """A rig with a supervisor that runs and a loop that does not yet."""
-    made = Rig(services, policies, **settings)
+def up(made: R) -> Iterator[R]:
+    """With a supervisor that runs and a loop that does not yet."""
     try:
         made.start()
-        for name, count in services.items():
+        for name, count in made.services.items():
             made.until_ready(count, name)
         yield made
     finally:
         made.close()
+
+
+def rig(
+    services: dict[str, int], policies: dict[str, dict], **settings: object
+) -> contextlib.AbstractContextManager[Rig]:
+    """A rig, up."""
+    return up(Rig(services, policies, **settings))
 
 
 def restart_policy(name: str, **spec: object) -> dict:

@@ -5,7 +5,7 @@ import contextlib
 import math
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -182,14 +182,21 @@ def _handled(reply: bytes) -> Mapping[str, Any]:
     return said
 
 
-def _lines(sent: bytes) -> None:
-    """What a connection sends is cut into its lines, or refused; never kept beyond the limit."""
+@contextlib.contextmanager
+def _arrived(sent: bytes) -> Iterator[socket.socket]:
+    """A connection at which this has arrived, as far as it is taken, and nothing more will."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.settimeout(0.2)
         with contextlib.suppress(TimeoutError):
             theirs.sendall(sent)
         theirs.shutdown(socket.SHUT_WR)
+        yield ours
+
+
+def _lines(sent: bytes) -> None:
+    """What a connection sends is cut into its lines, or refused; never kept beyond the limit."""
+    with _arrived(sent) as ours:
         read = []
         with contextlib.suppress(unix_rpc._Refused):
             read = list(unix_rpc._lines(ours, _LIMITS))
@@ -200,16 +207,10 @@ def _lines(sent: bytes) -> None:
 
 def _to_client(sent: bytes) -> None:
     """Whatever a server answers is a reply, or an OSError that says so."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.settimeout(0.2)
-        with contextlib.suppress(TimeoutError):
-            theirs.sendall(sent)
-        theirs.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(OSError):
-            reply = unix_rpc._receive(ours, time.monotonic() + 5)
-            require(isinstance(reply, dict), "a reply that is no object")
-            _listed(reply)
+    with _arrived(sent) as ours, contextlib.suppress(OSError):
+        reply = unix_rpc._receive(ours, time.monotonic() + 5)
+        require(isinstance(reply, dict), "a reply that is no object")
+        _listed(reply)
 
 
 def _listed(reply: Mapping[str, Any]) -> None:
