@@ -102,7 +102,7 @@ class Books:
         intents = self.intents
         for entry in self.done:
             intent, number = intents.get(entry["auditID"]), _number(entry)
-            if intent is None or number is None:
+            if intent is None or number is None or intent.changes[0].path == "rollout":
                 continue
             before = [other for other in self._history(entry) if _version(other) < _version(entry)]
             expected = intent.changes[0].before

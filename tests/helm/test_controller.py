@@ -120,7 +120,10 @@ def test_a_right_that_is_missing_is_said_and_stops_nothing_else(own: Cluster, tm
     own.apply(policy("unsaid", mode="Recommend"))
     with controller(own, tmp_path / "fewer") as process:
         log = tmp_path / "fewer" / "log"
-        until(lambda: "needs the right to PATCH" in log.read_text(), "it says what it needs")
+        until(
+            lambda: "forbidden: needs patch remediationpolicies/status.gyrostat.dev in shop" in log.read_text(),
+            "it says what it needs",
+        )
         until(lambda: "policy shop/unsaid in force" in log.read_text(), "the policy is in force all the same")
         assert process.poll() is None
         own.do("PATCH", role, {"rules": rules}, "application/merge-patch+json")
