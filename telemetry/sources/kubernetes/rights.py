@@ -5,6 +5,7 @@ missing is one line in the server's audit log, and not a storm of them.
 """
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,8 @@ from telemetry.target import Target
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _VERBS = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
 FORBIDDEN = 403
+ASKED = 10
+"""Missing rights that are asked for by one look: there may be some for every namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Rights:
     def __init__(self, api: Writer) -> None:
         self._api, self._lock = api, threading.Lock()
         self._lacking: frozenset[Right] = frozenset()
+        self._next: deque[Right] = deque()  # those that are missing, the one to be asked for next in front
 
     @property
     def lacking(self) -> frozenset[Right]:
@@ -105,19 +109,25 @@ class Rights:
         except OSError:
             return None
         with self._lock:
-            self._lacking |= {right}
+            if right not in self._lacking:
+                self._lacking |= {right}
+                self._next.append(right)
         return right
 
     def look(self) -> None:
-        """Ask again for what is missing."""
-        for right in self._lacking:
+        """Ask again for some of what is missing; by one thread."""
+        for _ in range(min(ASKED, len(self._next))):
+            right = self._next[0]
             try:
                 granted = allowed(self._api, right)
             except OSError:
                 return
-            if granted:
-                with self._lock:
+            with self._lock:
+                self._next.popleft()
+                if granted:
                     self._lacking -= {right}
+                else:
+                    self._next.append(right)
 
     def denied(self, target: Target) -> Mapping[str, str]:
         """For `Facts.denied`: which changes of a target need a right that is missing, and which."""
