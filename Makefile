@@ -25,7 +25,7 @@ demo: .venv/.ready
 	@$(RUN)/auto demo
 
 test: .venv/.ready
-	$(RUN)/python -m pytest -q -n 2 --dist loadfile
+	$(RUN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready
 	$(RUN)/ruff check .

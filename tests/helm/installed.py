@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from controller.cluster.crds import PLURALS
 from tests.controlplane.build import folder
 from tests.controlplane.cluster import Cluster, kubeconfig, running
 from tests.controlplane.workloads import workload
@@ -49,6 +50,8 @@ def with_chart(state: Path) -> Iterator[Cluster]:
         cluster.do("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
         cluster.apply(_DISK)
         install(cluster, "install", "mayAct.shop={Restart,Scale}")
+        kinds = [f"{API}/{plural}" for plural in PLURALS.values()]  # brand-new ones answer 429 for a moment
+        cluster.until(lambda: all(cluster.call("GET", kind)[0] == 200 for kind in kinds), "the kinds are served")
         yield cluster
 
 
