@@ -20,7 +20,7 @@ from controller.core.state import State
 from policies.objects import called
 from policies.policy import Policy
 from telemetry.sources.kubernetes.client import MERGE, Write
-from telemetry.sources.kubernetes.rights import FORBIDDEN, Rights, Writer
+from telemetry.sources.kubernetes.rights import FORBIDDEN, Rights, Writer, right_of
 
 EVERY = 1.0
 """Seconds between two looks."""
@@ -243,7 +243,7 @@ class Herald:
             return False
         self._left -= not lacking
         why = f"forbidden: needs {lacking}" if lacking else self._sent(write)
-        trouble = f"{about} {method}"
+        trouble = str(right_of(write))
         if not why:
             self._parts.count(about, "written")
             self._trouble.discard(trouble)

@@ -29,7 +29,7 @@ from .market import fall
 SHOP = "shop"
 VALUES: dict[str, Any] = {"mayAct": {SHOP: ["Restart", "Scale"]}}
 READ = {"get", "list", "watch"}
-SETTINGS = {"interval": "0.2", "max_concurrent": "20", "storm_targets": "1000"}
+SETTINGS = {"interval": "0.2", "max_concurrent": "20", "storm_targets": "1000", "namespaces": SHOP}
 ALL = {"type": "Restart", "restart": {"instances": "All"}}
 UP = {"when": "replicas.desired < 3 && probe.ok", "action": {"type": "Scale", "scale": {"by": "+1"}}}
 ROOM = {"cooldown": "1s", "maxUnavailable": "100%"}
