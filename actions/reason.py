@@ -23,6 +23,7 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "LowConfidence"
     # ownership
     PROTECTED = "Protected"
+    FORBIDDEN = "Forbidden"
     CLAIMED = "Claimed"
     CONTESTED = "Contested"
     OWNED_BY_HPA = "OwnedByHPA"

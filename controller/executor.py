@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 
 from actions.plan import Change
-from actions.platforms import Platform
+from actions.platforms import Denied, Platform
 from controller.core.records import Intent, Step
 from telemetry.sources.pool import ready_pool
 from telemetry.verdict import Verdict
@@ -101,13 +101,13 @@ class Executor:
             if why := self._may_write(committed.epoch):
                 return self._stopped(committed, written, Verdict.FAIL, why)
             self._boundary(f"call {intent.step}")
-            verdict = self._apply(change, intent.id)
+            verdict, why = self._apply(change, intent.id)
             self._boundary(f"called {intent.step}")
             if verdict is Verdict.UNKNOWN:
                 verdict, lost = self._settled(change), "no answer, found by reading back"
             if verdict is not Verdict.PASS:
                 taken = verdict is Verdict.FAIL and self._taken(intent, change)
-                detail = f"{change.path}: {change.before} → {change.after}" + ", somebody else changed it" * taken
+                detail = f"{change.path}: {change.before} → {change.after}{why}" + ", somebody else changed it" * taken
                 return replace(self._stopped(committed, written, verdict, detail), taken=taken)
             written.append(change)
         return Answer(intent, Verdict.PASS, lost, found=found)
@@ -122,7 +122,7 @@ class Executor:
         if not intent.plan.undo_changes():
             return Answer(intent, Verdict.PASS, f"{len(written)} of {len(intent.changes)} written: {detail}")
         for change in reversed(written):
-            if self._may_write(committed.epoch) or self._apply(change.inverse(), intent.id) is not Verdict.PASS:
+            if self._may_write(committed.epoch) or self._apply(change.inverse(), intent.id)[0] is not Verdict.PASS:
                 return Answer(intent, Verdict.UNKNOWN, f"partly written and not put back: {change.path}")
         return Answer(intent, Verdict.FAIL, f"put back what was written: {detail}")
 
@@ -141,8 +141,12 @@ class Executor:
         answer = self._stopped(committed, written, Verdict.FAIL, "found not written")
         return Answer(intent, answer.result, answer.detail, settled=True)
 
-    def _apply(self, change: Change, intent_id: str) -> Verdict:
-        return self._platforms[change.object.platform].apply(change, intent_id)
+    def _apply(self, change: Change, intent_id: str) -> tuple[Verdict, str]:
+        """What became of it, and why it was refused where the platform says so."""
+        try:
+            return self._platforms[change.object.platform].apply(change, intent_id), ""
+        except Denied as denied:
+            return Verdict.FAIL, f", {denied}"
 
     def _settled(self, change: Change) -> Verdict:
         """Read back until the platform can tell, for `SETTLE_WITHIN` seconds at most."""

@@ -99,6 +99,7 @@ class Facts:
         changed_at: when somebody other than us changed the workload's own spec; 0 when never seen.
         protected: why no action may touch it; empty when it may be touched.
         owners: by path of a field, whose it is if not ours.
+        denied: changes that the account we act by may not make, as `path=after` with `*`, and which right it lacks.
         writers: by path of a field, who wrote it last, as far as the platform tells; never us.
         rollout: how far a change of its template has come; empty while none is in progress.
         paused: why its owner wants nothing rolled out; empty if not.
@@ -119,6 +120,7 @@ class Facts:
     changed_at: float = 0.0
     protected: str = ""
     owners: Mapping[str, Owner] = field(default_factory=dict)
+    denied: Mapping[str, str] = field(default_factory=dict)
     writers: Mapping[str, str] = field(default_factory=dict)
     rollout: str = ""
     paused: str = ""

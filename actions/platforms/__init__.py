@@ -6,6 +6,10 @@ from actions.plan import Change
 from telemetry.verdict import Verdict
 
 
+class Denied(Exception):  # noqa: N818  an answer, not only an error
+    """The platform says that this account may not: surely nothing was written. The text says which right it lacks."""
+
+
 class Platform(Protocol):
     """Writes and reads one field at a time. `DryRun` and fault injectors wrap the same interface.
 
@@ -21,6 +25,9 @@ class Platform(Protocol):
         Returns:
             PASS: written. FAIL: surely not written. UNKNOWN: may have been written; the caller never repeats it
             and settles it with `holds`.
+
+        Raises:
+            Denied: a FAIL with its reason: this account may not, until somebody lets it.
         """
         ...
 

@@ -15,13 +15,13 @@ from controller.cluster.rbac import CLUSTER, READS, WRITES
 from controller.doctor import Finding, State
 from controller.settings import Settings
 from telemetry.sources.kubernetes.access import AccessError
-from telemetry.sources.kubernetes.client import Client, Refused, Write
+from telemetry.sources.kubernetes.client import Client, Refused
+from telemetry.sources.kubernetes.rights import Right, allowed, review
 
 OLDEST = 29
 """Minor version from which rules in custom resources are stable."""
 SKEW = 5.0
 """Seconds between our clock and the API server's."""
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ACTS = ("Approve", "Enforce")
 _NOT_NEEDED = {"services", "validatingwebhookconfigurations", "mutatingwebhookconfigurations", "pods.metrics.k8s.io"}
 
@@ -41,14 +41,6 @@ class _Kinds(msgspec.Struct):
 
 class _List(msgspec.Struct):
     items: list[Raw] = []
-
-
-class _Allowed(msgspec.Struct):
-    allowed: bool = False
-
-
-class _Review(msgspec.Struct):
-    status: _Allowed
 
 
 def examine_cluster(settings: Settings, now: Callable[[], float]) -> Iterator[Finding]:
@@ -80,7 +72,7 @@ def _clock(client: Client, now: Callable[[], float]) -> Finding:
     """Our clock against the server's, whose time lies somewhere between question and answer, cut to a second."""
     asked = now()
     try:
-        answer = client.write(_review(Permission("", "pods", ()), "get", ""))
+        answer = client.write(review(Right("get", "", "pods")))
         there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (OSError, ValueError) as error:
         return Finding("clock", State.NOTE, f"the API server's time is not known: {error}")
@@ -114,7 +106,9 @@ def _rights(client: Client, namespaces: Sequence[str]) -> Iterator[Finding]:
     hard = [each for each in missing if _name(each[0]) not in _NOT_NEEDED]
     for rule, verb, space in missing:
         needed = (rule, verb, space) in hard
-        yield Finding("rights", State.BAD if needed else State.NOTE, _words(rule, verb, space), "the chart grants it")
+        yield Finding(
+            "rights", State.BAD if needed else State.NOTE, str(_right(rule, verb, space)), "the chart grants it"
+        )
     if not hard:
         where = ", ".join(namespaces) or "every namespace"
         yield Finding("rights", State.FINE, f"everything that a default install needs, in {where}")
@@ -146,7 +140,7 @@ def _of_policy(client: Client, one: Raw) -> Iterator[Finding]:
     entries = [spec.get("action"), *(spec.get("actions") or ())]
     for action in dict.fromkeys(str(entry.get("type")) for entry in entries if isinstance(entry, dict)):
         rules = ACTIONS[action].permissions if action in ACTIONS else ()
-        denied = [_words(rule, verb, space) for rule in rules for verb in _denied(client, rule, space)]
+        denied = [str(_right(rule, verb, space)) for rule in rules for verb in _denied(client, rule, space)]
         if denied:
             told = f"{space}/{name} may {action}, but the account may not: {'; '.join(denied)}"
             yield Finding("rights", State.BAD, told, f"helm upgrade … --set 'mayAct.{space}={{{action}}}'")
@@ -159,17 +153,12 @@ def _spec(one: Raw) -> Mapping[str, Any]:
 def _denied(client: Client, rule: Permission, space: str) -> Iterable[str]:
     """The verbs that the account lacks."""
     for verb in rule.verbs:
-        answer = client.write(_review(rule, verb, space))
-        if not (answer.ok and answer.decode(_Review).status.allowed):
+        if not allowed(client, _right(rule, verb, space)):
             yield verb
 
 
-def _review(rule: Permission, verb: str, space: str) -> Write:
-    """A question about our own rights; asking it changes nothing, and everybody may."""
-    plural, _, sub = rule.resource.partition("/")
-    asked = {"verb": verb, "group": rule.group, "resource": plural, "subresource": sub, "namespace": space}
-    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-    return Write("POST", _REVIEWS, {**kind, "spec": {"resourceAttributes": asked}})
+def _right(rule: Permission, verb: str, space: str) -> Right:
+    return Right(verb, rule.group, rule.resource, space)
 
 
 def _name(rule: Permission) -> str:
@@ -178,7 +167,3 @@ def _name(rule: Permission) -> str:
         if rule.group and rule.group != "admissionregistration.k8s.io"
         else rule.resource
     )
-
-
-def _words(rule: Permission, verb: str, space: str) -> str:
-    return f"{verb} {rule.resource}{f'.{rule.group}' if rule.group else ''} in {space or 'every namespace'}"

@@ -19,7 +19,8 @@ from controller.core.records import AnyRecord, Closed, Held, Opened, Result
 from controller.core.state import State
 from policies.objects import called
 from policies.policy import Policy
-from telemetry.sources.kubernetes.client import MERGE, Answer, Write
+from telemetry.sources.kubernetes.client import MERGE, Write
+from telemetry.sources.kubernetes.rights import FORBIDDEN, Rights, Writer, right_of
 
 EVERY = 1.0
 """Seconds between two looks."""
@@ -47,19 +48,13 @@ class Seen(Protocol):
         """The policies by hash, in `rules.policies`."""
 
 
-class Writer(Protocol):
-    """An API server."""
-
-    def write(self, what: Write, audit_id: str = "") -> Answer:
-        """Send a write, once."""
-
-
 @dataclass(slots=True)
 class Parts:
     """What a herald is made of.
 
     Attributes:
         writer: where it is said.
+        rights: those that are missing are known, and nothing is sent that needs one.
         policies, episodes: objects that are there.
         now: epoch seconds.
         count: is told of each write, what it was about and how it went.
@@ -67,6 +62,7 @@ class Parts:
     """
 
     writer: Writer
+    rights: Rights
     policies: PolicyObjects
     episodes: Followed
     now: Callable[[], float]
@@ -241,24 +237,31 @@ class Herald:
 
     def _write(self, about: str, method: str, where: str, body: dict[str, Any]) -> bool:
         """One write; what goes wrong is said once until it goes well again."""
-        if self._left <= 0:
+        write = Write(method, where, body, MERGE if method == "PATCH" else "application/json")
+        lacking = self._parts.rights.lacks(write)  # what our account may not is not sent until it may
+        if self._left <= 0 and not lacking:
             return False
-        self._left -= 1
-        kind = MERGE if method == "PATCH" else "application/json"
-        try:
-            answer = self._parts.writer.write(Write(method, where, body, kind))
-        except OSError as error:
-            why = str(error)
-        else:
-            if answer.ok or answer.status in (404, 409):  # it is gone, or there already
-                self._parts.count(about, "written")
-                self._trouble.discard(about)
-                return True
-            why = f"{answer.status}: {answer.body[:300].decode(errors='replace')}"
-            if answer.status == 403:
-                why = f"forbidden: needs the right to {method} {where.partition('/namespaces/')[0]} {about}: {why}"
+        self._left -= not lacking
+        why = f"forbidden: needs {lacking}" if lacking else self._sent(write)
+        trouble = str(right_of(write))
+        if not why:
+            self._parts.count(about, "written")
+            self._trouble.discard(trouble)
+            return True
         self._parts.count(about, "failed")
-        if about not in self._trouble:
-            self._trouble.add(about)
+        if trouble not in self._trouble:
+            self._trouble.add(trouble)
             log.warning("the cluster could not be told", about=about, why=why)
         return False
+
+    def _sent(self, write: Write) -> str:
+        """Why it was not written; empty if it was."""
+        try:
+            answer = self._parts.writer.write(write)
+        except OSError as error:
+            return str(error)
+        if answer.ok or answer.status in (404, 409):  # it is gone, or there already
+            return ""
+        if answer.status == FORBIDDEN and (lacking := self._parts.rights.refused(write)):
+            return f"forbidden: needs {lacking}"
+        return f"{answer.status}: {answer.body[:300].decode(errors='replace')}"

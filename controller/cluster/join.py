@@ -17,6 +17,7 @@ from controller.settings import Settings
 from telemetry.sources import Reading
 from telemetry.sources.kubernetes.access import Access, by_kubeconfig, in_cluster
 from telemetry.sources.kubernetes.client import Client
+from telemetry.sources.kubernetes.rights import Rights
 from telemetry.sources.kubernetes.source import KubernetesSource
 
 IN_CLUSTER = "in-cluster"
@@ -76,14 +77,15 @@ def join(
     client = stack.enter_context(contextlib.closing(Client(way, settings.call_timeout)))
     chosen = spaces(settings.namespaces)
     own = frozenset({way.namespace}) if settings.kubernetes == IN_CLUSTER else frozenset[str]()
-    source = KubernetesSource(client, chosen, own)
+    rights = Rights(client)
+    source = KubernetesSource(client, chosen, own, rights=rights)
     policies = PolicyObjects(client, chosen)
     episodes = Followed(client, [resource("Episode", name) for name in chosen or [""]])
     for part in (source, policies, episodes):
         stack.callback(part.close)
         part.start()
-    platform = KubernetesPlatform(client, now, trail=f"{trail}-", forbidden=PROTECTED | own)
-    herald = Herald(Parts(client, policies, episodes, now, count, socket.gethostname()))
+    platform = KubernetesPlatform(client, now, trail=f"{trail}-", forbidden=PROTECTED | own, rights=rights)
+    herald = Herald(Parts(client, rights, policies, episodes, now, count, socket.gethostname()))
     return Joined(source, platform, policies, herald)
 
 

@@ -6,6 +6,7 @@ from threading import Event, Thread
 import pytest
 
 from actions.plan import Change, Plan, Undo
+from actions.platforms import Denied
 from actions.platforms.memory import Fault, MemoryPlatform
 from controller import executor as executor_module
 from controller.core.records import Intent, Key, Step
@@ -86,6 +87,23 @@ def intent(
     plan = Plan(changes, probes=tuple(probes), undo=undo)
     key = Key("p", (changes or tuple(probes))[0].object)
     return Intent(1.0, key, 7, step, 0, "Scale", changes, plan, judge_at=2.0, due=3.0)
+
+
+def test_what_the_account_may_not_is_surely_not_written_and_the_missing_right_named(bench: Bench) -> None:
+    may = bench.hands.apply
+
+    def apply(change: Change, intent_id: str) -> Verdict:
+        if change.object == bench.db:
+            raise Denied("forbidden: needs patch desired in shop")
+        return may(change, intent_id)
+
+    bench.hands.apply = apply  # type: ignore[method-assign]
+    answer = bench.perform(intent(scale(bench.db)))
+    assert (answer.result, answer.taken) == (FAIL, False)
+    assert answer.detail == "not written: desired: 3 → 5, forbidden: needs patch desired in shop"
+    answer = bench.perform(intent(scale(bench.web), scale(bench.db)))
+    assert answer.result is FAIL  # what was written of it is put back
+    assert bench.desired() == (3, 3)
 
 
 def test_every_change_is_written_once_in_order_under_the_intents_id(bench: Bench) -> None:

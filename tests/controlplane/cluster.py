@@ -167,9 +167,9 @@ class Cluster:
         """Entries of the API server's audit log whose fields (`user`, `verb`, `namespace`, `id`) are as given."""
         need(self.audit_log, "needs a cluster of the tests' own: another one's audit log is not at hand")
         assert self.audit_log is not None
-        named = where.get("id", "").encode()  # sought before it is decoded: the log is long
+        words = [word.encode() for key, word in where.items() if key != "verb"]  # sought first: the log is long
         lines = self.audit_log.read_bytes().split(b"\n")[:-1]
-        entries = [json.loads(line) for line in lines if named in line]
+        entries = [json.loads(line) for line in lines if all(word in line for word in words)]
         return [entry for entry in entries if all(_audited(entry)[key] == value for key, value in where.items())]
 
     def start(self, name: str) -> None:

@@ -83,7 +83,11 @@ ROWS = (
         "F20",
         "somebody takes our change back, again and again",
         "hands off after two",
-        (f"{FAULTS}/test_judged.py -k takes_back", "tests/scenarios/test_judgement.py -k took_back"),
+        (
+            f"{FAULTS}/test_judged.py -k takes_back",
+            "tests/scenarios/test_judgement.py -k took_back",
+            "tests/helm/test_end_to_end.py -k takes_back",
+        ),
     ),
     Row(
         "F21",
@@ -121,6 +125,12 @@ ROWS = (
         "as F1",
         (f"{FAULTS}/test_memory_limit.py",),
     ),
+    Row(
+        "F29",
+        "each right to write that the chart grants is taken away",
+        "named, asked for once, the rest goes on; given back, it acts",
+        ("tests/helm/test_rights.py",),
+    ),
     Row("F32", "secrets wherever users have them", "0 hits in any output", (f"{FAULTS}/test_canaries.py",)),
     Row("F4", "a leader is stopped and goes on", "old calls are refused", waits="a second replica"),
     Row("F5", "the API is unreachable, black, slow", "nothing new, no thread stuck", waits="a cluster"),
@@ -133,6 +143,5 @@ ROWS = (
     Row("F14", "partitions of a replica", "as F4", waits="a second replica"),
     Row("F18", "Prometheus is down, slow, partial", "as F17", waits="the Prometheus source"),
     Row("F25", "upgrade and downgrade with open intents", "all histories replay", waits="a first release"),
-    Row("F29", "each right is taken away", "a clear refusal", waits="a cluster"),
     Row("F30", "tenants try to escape", "0 succeed", waits="a cluster"),
 )

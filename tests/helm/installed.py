@@ -4,8 +4,10 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from controller.cluster.crds import PLURALS
 from tests.controlplane.build import folder
@@ -15,6 +17,8 @@ from tests.controlplane.workloads import workload
 from .charts import CHART, NAMESPACE
 
 API = "/apis/gyrostat.dev/v1alpha1"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
+WITHIN = 180.0
 _DISK = {
     "apiVersion": "v1",
     "kind": "PersistentVolume",
@@ -73,3 +77,53 @@ def controller(cluster: Cluster, state: Path, **settings: str) -> Iterator["subp
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+# --- policies as objects, and what the controller says of them
+
+
+def path(kind: str, name: str = "", namespace: str = "shop") -> str:
+    """Where objects of a kind of ours are, or one of them; `kind` in the plural."""
+    return f"{API}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
+
+
+def policy(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {"targets": {"names": ["nobody"]}, "when": "instances.sick > 0", "for": "1s"}
+    base["action"] = {"type": "Restart"}
+    metadata = {"name": name, "namespace": namespace}
+    kind = {"apiVersion": "gyrostat.dev/v1alpha1", "kind": "RemediationPolicy"}
+    if "actions" in spec:
+        del base["action"]
+    return {**kind, "metadata": metadata, "spec": base | spec}
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + WITHIN
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+    return found
+
+
+def status(cluster: Cluster, name: str, namespace: str = "shop") -> dict[str, Any]:
+    return dict(cluster.get(path("remediationpolicies", name, namespace)).get("status", {}))
+
+
+def ready(cluster: Cluster, name: str, namespace: str = "shop") -> tuple[str, str, int]:
+    """Status, message and generation of the condition."""
+    conditions = status(cluster, name, namespace).get("conditions", [{}])
+    found = conditions[0]
+    return found.get("status", ""), found.get("message", ""), found.get("observedGeneration", 0)
+
+
+def episodes(cluster: Cluster, name: str, namespace: str = "shop") -> list[dict[str, Any]]:
+    """The status of each Episode of a policy."""
+    found = [one.get("status", {}) for one in cluster.get(path("episodes", namespace=namespace))["items"]]
+    return [one for one in found if one.get("policy") == f"{namespace}/{name}"]
+
+
+def events(cluster: Cluster, target: str, namespace: str = "shop") -> dict[str, str]:
+    """Notes by reason of the Events of ours on a workload."""
+    found = cluster.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+    ours = [one for one in found if one.get("reportingController") == "gyrostat.dev/controller"]
+    return {one["reason"]: one["note"] for one in ours if one["regarding"]["name"] == target}

@@ -1,62 +1,15 @@
 """The controller under exactly the chart's rights: policies as objects, and what it says of them in the cluster."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.workloads import workload
 
-from .charts import NAMESPACE
-from .installed import API, controller
-
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
-POLICIES = f"{API}/namespaces/shop/remediationpolicies"
-EPISODES = f"{API}/namespaces/shop/episodes"
-WITHIN = 180.0
-
-
-def policy(name: str, **spec: Any) -> dict[str, Any]:
-    base = {"targets": {"names": ["nobody"]}, "when": "instances.sick > 0", "for": "1s", "action": {"type": "Restart"}}
-    metadata = {"name": name, "namespace": "shop"}
-    kind = {"apiVersion": "gyrostat.dev/v1alpha1", "kind": "RemediationPolicy"}
-    return {**kind, "metadata": metadata, "spec": base | spec}
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + WITHIN
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-    return found
-
-
-def status(cluster: Cluster, name: str) -> dict[str, Any]:
-    return dict(cluster.get(f"{POLICIES}/{name}").get("status", {}))
-
-
-def ready(cluster: Cluster, name: str) -> tuple[str, str, int]:
-    """Status, message and generation of the condition."""
-    conditions = status(cluster, name).get("conditions", [{}])
-    found = conditions[0]
-    return found.get("status", ""), found.get("message", ""), found.get("observedGeneration", 0)
-
-
-def episodes(cluster: Cluster, name: str) -> list[dict[str, Any]]:
-    """The status of each Episode of a policy."""
-    found = [one.get("status", {}) for one in cluster.get(EPISODES)["items"]]
-    return [one for one in found if one.get("policy") == f"shop/{name}"]
-
-
-def events(cluster: Cluster, target: str) -> dict[str, str]:
-    """Notes by reason of the Events of ours on a Deployment."""
-    found = cluster.get("/apis/events.k8s.io/v1/namespaces/shop/events")["items"]
-    ours = [one for one in found if one.get("reportingController") == "gyrostat.dev/controller"]
-    return {one["reason"]: one["note"] for one in ours if one["regarding"]["name"] == target}
+from .installed import ACCOUNT, controller, episodes, events, policy, ready, status, until
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +120,10 @@ def test_a_right_that_is_missing_is_said_and_stops_nothing_else(own: Cluster, tm
     own.apply(policy("unsaid", mode="Recommend"))
     with controller(own, tmp_path / "fewer") as process:
         log = tmp_path / "fewer" / "log"
-        until(lambda: "needs the right to PATCH" in log.read_text(), "it says what it needs")
+        until(
+            lambda: "forbidden: needs patch remediationpolicies/status.gyrostat.dev in shop" in log.read_text(),
+            "it says what it needs",
+        )
         until(lambda: "policy shop/unsaid in force" in log.read_text(), "the policy is in force all the same")
         assert process.poll() is None
         own.do("PATCH", role, {"rules": rules}, "application/merge-patch+json")

@@ -11,8 +11,7 @@ import pytest
 
 from tests.controlplane.cluster import MERGE, Cluster, kubeconfig
 
-from .installed import API
-from .test_controller import policy
+from .installed import API, policy
 
 HELD = {"policy": "shop/shown", "target": "Deployment/checkout", "state": "held: Mode", "held": "Mode",
         "detail": "the mode is Observe", "opened": "2026-11-22T08:00:00Z", "attempts": 0}  # fmt: skip

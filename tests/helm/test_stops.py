@@ -13,8 +13,7 @@ from tests.controlplane.cluster import Cluster, kubeconfig
 from tests.controlplane.workloads import workload
 from tests.telemetry.kubernetes.proxy import Proxy
 
-from .installed import controller, token
-from .test_controller import ACCOUNT, episodes, events, policy, until
+from .installed import ACCOUNT, controller, episodes, events, policy, token, until
 
 QUICK = {"mode": "Enforce", "minConfidencePercent": 10, "verify": {"initialDelay": "1s", "within": "1m"}}
 

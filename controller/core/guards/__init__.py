@@ -22,6 +22,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "protected": ownership.protected,
         "owned": ownership.owned,
         "mechanism": ownership.mechanism,
+        "permitted": ownership.permitted,
         "claimed": ownership.claimed,
         "contested": ownership.contested,
         "rollout": rollout.rollout,

@@ -53,6 +53,16 @@ def mechanism(wish: Wish) -> Refusal | None:
     return Refusal(Reason.NO_MECHANISM, f"{wish.target.platform} has no way to change {missing[0]}")
 
 
+def permitted(wish: Wish) -> Refusal | None:
+    """The account that we act by lacks the right: to ask again and again would change nothing."""
+    for change in wish.plan.changes:
+        asked = f"{change.path}={change.after}" if change.object == wish.target else ""
+        for pattern, why in wish.facts.denied.items():
+            if fnmatchcase(asked, pattern):
+                return Refusal(Reason.FORBIDDEN, why)
+    return None
+
+
 def claimed(wish: Wish) -> Refusal | None:
     """Another episode is at the same object, or holds the same field."""
     for change in wish.plan.changes:

@@ -14,6 +14,7 @@ from telemetry.sources import Block, Reading
 from telemetry.sources.kubernetes.cluster import Cluster
 from telemetry.sources.kubernetes.reflector import Api, Reflector, Timing
 from telemetry.sources.kubernetes.resources import resources
+from telemetry.sources.kubernetes.rights import Right, Rights
 from telemetry.sources.kubernetes.rollup import PLATFORM, Rolled, roll_up
 from telemetry.sources.kubernetes.table import Restarts, Table
 from telemetry.sources.kubernetes.usage import Meter, columns
@@ -61,8 +62,12 @@ class KubernetesSource:
         namespaces: Sequence[str] = (),
         own_namespaces: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
+        rights: Rights | None = None,
     ) -> None:
-        """Follow the whole cluster, or these namespaces only; `own_namespaces` are ours and not to be touched."""
+        """Follow the whole cluster, or these namespaces only; `own_namespaces` are ours and not to be touched.
+
+        What `rights` lack stands in the facts; they are asked for again here.
+        """
         self._api, self._clock = api, clock
         self._stop = threading.Event()
         self._cluster = Cluster(own_namespaces)
@@ -75,6 +80,7 @@ class KubernetesSource:
             for each in self.reflectors
         ]
         self._threads.append(threading.Thread(target=self._beat, name="heartbeat", daemon=True))
+        self._rights, self._lacked = rights, frozenset[Right]()
         self._beat_at, self._beat_why = -inf, "it was not asked yet"
         self._look = _Look({}, {}, {}, {}, {})
         self._table = Table()
@@ -113,12 +119,15 @@ class KubernetesSource:
         self._notice_odd(clock)
         if why:
             return Reading(now, PLATFORM, self._facts, error=why)
-        seen_at = now - age
-        if changed or seen_at - self._stamped > STAMP:
-            self._facts = {target: replace(one.facts, seen_at=seen_at) for target, one in self._look.rolled.items()}
-            self._stamped = seen_at
+        seen_at, lacked = now - age, self._rights.lacking if self._rights else self._lacked
+        if changed or seen_at - self._stamped > STAMP or lacked is not self._lacked:
+            self._facts = {target: self._dated(one.facts, target, seen_at) for target, one in self._look.rolled.items()}
+            self._stamped, self._lacked = seen_at, lacked
         blocks = [Block(self._table.targets, self._table.columns(now), seen_at), *self._used(now, clock)]
         return Reading(now, PLATFORM, self._facts, blocks=blocks)
+
+    def _dated(self, facts: Facts, target: Target, seen_at: float) -> Facts:
+        return replace(facts, seen_at=seen_at, denied=self._rights.denied(target) if self._rights else {})
 
     def wait(self, seconds: float) -> str:
         """Wait until the whole cluster was listed, so long at most; then why it was not, empty if it was."""
@@ -214,6 +223,8 @@ class KubernetesSource:
                 self._beat_at = self._clock() if refused else self._beat_at
             else:
                 self._beat_at = self._clock()
+                if self._rights is not None:
+                    self._rights.look()
             for each in self.reflectors:
                 each.check()
             self._stop.wait(BEAT)

@@ -167,6 +167,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "protected": scenario(Reason.PROTECTED, services=(replace(WEB, protected="label: hands off"),)),
     "owned": scenario(Reason.OWNED_BY_HPA, services=(owned_by(By.HPA),)),
     "mechanism": scenario(Reason.NO_MECHANISM, {"action": RESTART}, actions={"Restart": Careless()}),
+    "permitted": scenario(Reason.FORBIDDEN, services=(web(denied={"desired=*": "needs patch deployments/scale"}),)),
     "claimed": scenario(Reason.CLAIMED, policies=[policy(), RIVAL], before=under_way(RIVAL, WEB)),
     "contested": scenario(Reason.CONTESTED, state=turned(Knob(NOW - 60, up=True, reverts=2))),
     "rollout": scenario(Reason.ROLLOUT_IN_PROGRESS, services=(web(rollout="1 of 3 instances have revision 7"),)),
@@ -268,6 +269,12 @@ def test_a_persons_word_in_the_trail_stops_as_a_flag_file_does(verb: Verb) -> No
 def test_an_action_that_writes_what_it_does_not_declare_is_out_of_scope() -> None:
     one = scenario(Reason.OUT_OF_SCOPE, {"action": RESTART}, actions={"Restart": Overreaching()})
     assert _reason(one) is Reason.OUT_OF_SCOPE
+
+
+@pytest.mark.parametrize(("lacks", "reason"), [("newer", Reason.FORBIDDEN), ("newer!", None)])
+def test_a_right_holds_what_needs_it_and_nothing_else(lacks: str, reason: Reason | None) -> None:
+    denied = {f"slots/*/incarnation={lacks}": "needs it", "rollout=*": "needs that"}
+    assert _reason(scenario(Reason.FORBIDDEN, {"action": RESTART}, services=(web("--+", denied=denied),))) is reason
 
 
 def test_a_namespaced_policy_acts_in_its_namespace() -> None:
