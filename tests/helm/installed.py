@@ -14,7 +14,7 @@ from tests.controlplane.workloads import workload
 from .charts import CHART, NAMESPACE
 
 API = "/apis/gyrostat.dev/v1alpha1"
-_DISK = {
+DISK = {
     "apiVersion": "v1",
     "kind": "PersistentVolume",
     "metadata": {"name": "disk"},
@@ -43,7 +43,7 @@ def with_chart(state: Path) -> Iterator[Cluster]:
             cluster.apply(workload(name, "checkout"))
         restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
         cluster.do("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
-        cluster.apply(_DISK)
+        cluster.apply(DISK)
         install(cluster, "install", "mayAct.shop={Restart,Scale}")
         yield cluster
 
