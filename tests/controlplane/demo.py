@@ -1,22 +1,22 @@
 """`make demo-kubernetes`: the operator on a real control plane, which is broken for real and healed while you watch.
 
-Every step is a real command; every line with a tick is checked against the cluster: its objects, and the API server's own
-audit log, which the controller can not write.
+Every command is a real one; every line with a tick is checked against the cluster: its objects, and the API server's
+own audit log, which the controller can not write.
 """
 
 import shutil
 import sys
+import time
 
 from actions.reason import Reason
-from controller.core.records import AnyRecord, Closed, Held, Result
+from controller.core.records import AnyRecord, Closed, Held, Passed, Result
 from controller.demo.play import play
-from controller.demo.screen import Screen
+from controller.demo.screen import WIDEST, Screen
 from controller.demo.steps import healed
 from controller.demo.walk import FailedError, Walk
 
 from .build import BuildError, build, missing
 from .demo_stage import ACCOUNT, SEARCH_LIMIT, SHOP, ClusterStage, Write
-from .workloads import path
 
 TITLE = "Gyrostat in a cluster: a real control plane, its workloads broken and healed while you watch"
 TOOLS = {"openssl": "openssl", "setpriv": "util-linux"}
@@ -24,9 +24,9 @@ TOOLS = {"openssl": "openssl", "setpriv": "util-linux"}
 WITHIN = 120.0  # seconds for anything: a busy machine has patience
 CHECKOUT, PAYMENT, SEARCH = f"{SHOP}/checkout", f"{SHOP}/payment", f"{SHOP}/search"
 SICK, REVISION, OVERLOAD = f"{SHOP}/sick", f"{SHOP}/bad-revision", f"{SHOP}/overload"
-EVICT = ("kubectl", "auth", "can-i", "create", "pods/eviction", "-n", SHOP, "--as", ACCOUNT)
-LOAD = 960
-"""Millicores that all pods of search use together when they are overloaded."""
+EVICT = ("kubectl", "auth", "can-i", "create", "pods", "--subresource=eviction", "-n", SHOP, "--as", ACCOUNT)
+RUSH, QUIET = 960, 100
+"""Millicores that all pods of search use together when they are overloaded, and when they are not."""
 
 
 def main() -> int:
@@ -46,7 +46,7 @@ def main() -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
-    return play(Walk(ClusterStage(), Screen()), TITLE, STEPS)
+    return play(Walk(ClusterStage(), Screen(WIDEST)), TITLE, STEPS)
 
 
 def install(walk: Walk) -> None:
@@ -67,20 +67,23 @@ def install(walk: Walk) -> None:
     account, pod = stage.who()
     walk.insist(account == ACCOUNT and pod.startswith("gyrostat-"), f"it has the token of pod {pod}", (account, pod))
     said = walk.run(*EVICT, codes=(1,)).out.strip()
-    walk.insist(said == "no", "the API server says: no, it may evict nothing", said)
+    walk.insist(said == "no", "the API server says no: it may evict nothing there", said)
 
 
 def watch(walk: Walk) -> None:
     """One pod falls into a crash loop; the policy only watches."""
-    stage, since = walk.stage, walk.seq()
+    stage, screen, since = walk.stage, walk.screen, walk.seq()
     walk.run("kubectl", "apply", "-f", "sick.yaml", comment="the policy of docs/kubernetes.md, in seconds")
     in_force(walk, "sick")
     before = all_ready(walk, "checkout", 3)
     sick = min(before)
     walk.run("kubectl", "set", "image", f"pod/{sick}", "app=registry.test/checkout:crash", "-n", SHOP)
+    walk.until(lambda: stage.crashing(sick), WITHIN, f"{sick} is in a crash loop", lambda: str(stage.pods("checkout")))
+    screen.fact(f"its status in the cluster: {stage.crashing(sick)}")
     walk.follow(_only_watches, WITHIN, f"{CHECKOUT} is held: Mode", since=since, target=CHECKOUT, policy=SICK)
-    shown = told(walk, "analyze", lambda: stage.policy("sick").get("wouldAct") == 1, "the policy's status says so")
-    walk.insist("Restart" in shown or "restart" in shown, "that is what it would do", shown)
+    shown = walk.auto("why", CHECKOUT, comment="what would be done, and why it is not").out
+    screen.block(line for line in shown.splitlines() if line)
+    walk.insist(f"plan      Restart: restart instance {sick}\n" in shown, "it would evict that pod and no other", shown)
     same = {name: uid for name, (uid, _) in stage.pods("checkout").items()}
     walk.insist(
         not stage.written() and same == {name: uid for name, (uid, _) in before.items()},
@@ -93,10 +96,11 @@ def heal(walk: Walk) -> None:
     """Chart and policy let it act: the sick pod, and no other, is evicted."""
     stage, since, before = walk.stage, walk.seq(), walk.stage.pods("checkout")
     (sick,) = [name for name, (_, ready) in before.items() if not ready] or [""]
-    may = ("--reuse-values", "--set", "mayAct.shop={Restart,Scale}", "--wait")
+    may = ("--reuse-values", "--set", "mayAct.shop={Restart,Scale}")
     walk.run("helm", "upgrade", "gyrostat", "./helm", "-n", "gyrostat-system", *may)
+    walk.until(lambda: stage.may_evict() or None, WITHIN, "the new right is known", lambda: "it may not evict")
     said = walk.run(*EVICT).out.strip()
-    walk.insist(said == "yes", "the API server says: yes, in this namespace", said)
+    walk.insist(said == "yes", "the API server says yes: it may, in this namespace", said)
     walk.run("kubectl", "patch", "rmp", "sick", "-n", SHOP, "--type=merge", "-p", '{"spec":{"mode":"Enforce"}}')
     walk.follow(healed, WITHIN, f"{CHECKOUT} is healed", since=since, target=CHECKOUT, policy=SICK)
     after = all_ready(walk, "checkout", 3)
@@ -128,6 +132,7 @@ def explain(walk: Walk) -> None:
         f"the Deployment says the same: its revision is {revision}, and {who} wrote it",
         f"{detail}; revision {revision} by {sorted(writers)}",
     )
+    walk.follow(_held, WITHIN, f"sick on {PAYMENT} is held", since=since, target=PAYMENT, policy=SICK)
     here = stage.pods("payment")
     walk.insist(
         len(stage.written()) == done and all(here.get(name) == pod for name, pod in before.items()),
@@ -143,10 +148,13 @@ def scale(walk: Walk) -> None:
     in_force(walk, "overload")
     all_ready(walk, "search", 2)
     since, done = walk.seq(), len(stage.written())
-    stage.load[SHOP, "search"] = LOAD
-    walk.screen.fact(f"the metrics API: 2 pods of search share {LOAD} millicores, each may use {SEARCH_LIMIT}")
-    about = {"target": SEARCH, "policy": OVERLOAD}
-    walk.follow(healed, WITHIN, f"{SEARCH} is helped, and released", since=since, **about)
+    stage.load[SHOP, "search"] = RUSH
+    walk.screen.fact(f"the metrics API: 2 pods of search share {RUSH} millicores, each may use {SEARCH_LIMIT}")
+    about = {"target": SEARCH, "policy": OVERLOAD, "began": time.monotonic()}
+    helped = walk.follow(_helped, WITHIN, f"{SEARCH} is helped", since=since, **about)
+    stage.load[SHOP, "search"] = QUIET
+    walk.screen.fact(f"the rush is over: {QUIET} millicores")
+    walk.follow(healed, WITHIN, f"{SEARCH} is released", since=helped, **about)
     new = stage.written()[done:]
     witnessed(walk, new, ["patch deployments/scale search"] * 2)
     replicas = [write.replicas for write in new]
@@ -159,9 +167,17 @@ def scale(walk: Walk) -> None:
 def prove(walk: Walk) -> None:
     """What it says of itself, what its trail says, and what the API server says."""
     stage = walk.stage
-    told(walk, "status", lambda: stage.policy("sick").get("healed") == 1, "the policy's status counts it", codes=(3,))
+    counted = {"sick": "healed", "overload": "healed", "bad-revision": "needsHuman"}
+
+    def known() -> bool | None:
+        return all(stage.policy(name).get(count) == 1 for name, count in counted.items()) or None
+
+    walk.until(known, WITHIN, "the status of each policy counts it", lambda: str([*map(stage.policy, counted)]))
+    shown = walk.run("kubectl", "gyrostat", "status", "-n", SHOP, codes=(3,), comment="3: a person is needed")
+    walk.screen.block(shown.out.splitlines())
     verified = walk.auto("audit", "verify").out
     walk.screen.block(verified.splitlines())
+    walk.screen.fact("the API server's audit log of the controller's account: Audit-ID, answer, request")
     writes, intents = stage.written(), stage.intents()
     walk.screen.rows([(write.id, str(write.code), write.what) for write in writes])
     pods = {write.pod for write in writes}
@@ -170,6 +186,7 @@ def prove(walk: Walk) -> None:
         f"the {len(intents)} intents of the trail are the {len(writes)} writes of the API server's audit log",
         f"intents {intents}, by {pods}",
     )
+    walk.screen.note(f"{time.monotonic() - walk.began:.0f} s from the first command to here")
 
 
 # --- what steps ask
@@ -195,14 +212,6 @@ def all_ready(walk: Walk, name: str, count: int) -> dict[str, tuple[str, bool]]:
     return walk.until(look, WITHIN, f"{count} pods of {name} are ready", lambda: str(walk.stage.pods(name)))
 
 
-def told(walk: Walk, view: str, ready, expected: str, codes: tuple[int, ...] = (0,)) -> str:
-    """What `kubectl gyrostat` shows, once the cluster knows it; it is shown as it is."""
-    walk.until(lambda: ready() or None, WITHIN, expected, lambda: str(walk.stage.policy("sick")))
-    shown = walk.run("kubectl", "gyrostat", view, "-n", SHOP, codes=codes).out
-    walk.screen.block(shown.splitlines())
-    return shown
-
-
 def witnessed(walk: Walk, writes: list[Write], what: list[str]) -> None:
     """The API server's audit log has these writes, in this order, each with the id of an intent of the trail."""
     ids = walk.stage.intents()[-len(what) :]
@@ -216,6 +225,14 @@ def witnessed(walk: Walk, writes: list[Write], what: list[str]) -> None:
 
 def _only_watches(record: AnyRecord) -> bool:
     return isinstance(record, Held) and record.reason is Reason.MODE
+
+
+def _held(record: AnyRecord) -> bool:
+    return isinstance(record, Held)
+
+
+def _helped(record: AnyRecord) -> bool:
+    return isinstance(record, Passed)
 
 
 def _asks(record: AnyRecord) -> bool:

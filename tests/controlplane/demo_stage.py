@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from controller.core.records import Intent, Outcome
+from controller.demo.screen import WIDEST
 from controller.demo.stage import BIN, Stage
 from policies.library import __file__ as library
 from telemetry.verdict import Verdict
@@ -25,8 +26,10 @@ from .workloads import path, workload
 SHOP = "shop"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
 SEARCH_LIMIT = 500
-"""Millicores of each pod of search."""
+"""Millicores that each pod of search may use."""
 _OWN = {"remediationpolicies/status", "clusterremediationpolicies/status", "episodes", "episodes/status", "events"}
+_ASKS = {"authentication.k8s.io", "authorization.k8s.io"}
+"""Groups of questions that are sent like objects; nothing is kept of them."""
 _POD = "authentication.kubernetes.io/pod-name"
 
 
@@ -52,11 +55,6 @@ class Write:
     def intent(self) -> str:
         """By its id in the trail."""
         return self.id.rpartition("-")[2]
-
-    @property
-    def target(self) -> str:
-        """Name of the object."""
-        return self.what.rpartition(" ")[2]
 
 
 class Load(dict[tuple[str, str], int]):
@@ -121,7 +119,11 @@ class ClusterStage(Stage):
     def environment(self) -> dict[str, str]:
         """The administrator's, with the programs of this cluster before those of the machine."""
         ours = {"PATH": f"{BIN}{os.pathsep}{folder()}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-        ours |= {"KUBECONFIG": str(self.folder / "cluster" / "admin.kubeconfig"), "GYROSTAT_STATE": str(self.state)}
+        ours |= {
+            "KUBECONFIG": str(self.folder / "cluster" / "admin.kubeconfig"),
+            "GYROSTAT_STATE": str(self.state),
+            "COLUMNS": str(WIDEST),
+        }
         return super().environment() | ours
 
     def start_cluster(self) -> None:
@@ -143,6 +145,13 @@ class ClusterStage(Stage):
         user = answer["status"]["userInfo"]
         return user["username"], user["extra"][_POD][0]
 
+    def may_evict(self) -> bool:
+        """Whether the API server would let the controller evict pods of the shop."""
+        asked = {"namespace": SHOP, "verb": "create", "resource": "pods", "subresource": "eviction"}
+        review = {"spec": {"user": ACCOUNT, "resourceAttributes": asked}}
+        answer = self.cluster.do("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return bool(answer["status"]["allowed"])
+
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """An object of the shop."""
         return dict(self.cluster.get(path(kind, SHOP, name)))
@@ -153,6 +162,13 @@ class ClusterStage(Stage):
         staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
         return {pod["metadata"]["name"]: (pod["metadata"]["uid"], _ready(pod)) for pod in staying}
 
+    def crashing(self, pod: str) -> str | None:
+        """What the cluster says of a pod in a crash loop; None while it is in none."""
+        for state in self.get("Pod", pod)["status"].get("containerStatuses", []):
+            if (reason := state["state"].get("waiting", {}).get("reason")) == "CrashLoopBackOff":
+                return f"{reason}, restarts: {state['restartCount']}"
+        return None
+
     def policy(self, name: str) -> dict[str, Any]:
         """The status of one."""
         at = f"/apis/gyrostat.dev/v1alpha1/namespaces/{SHOP}/remediationpolicies/{name}"
@@ -161,7 +177,7 @@ class ClusterStage(Stage):
     def written(self) -> list[Write]:
         """Everything that the account asked the API server to change, but for its own objects."""
         entries = self.cluster.audit(user=ACCOUNT)
-        return [_write(entry) for entry in entries if _resource(entry) not in _OWN]
+        return [_write(e) for e in entries if _resource(e) not in _OWN and e["objectRef"].get("apiGroup") not in _ASKS]
 
     def intents(self) -> list[str]:
         """By the trail: what was written to the cluster, in order."""
