@@ -14,9 +14,10 @@ from controller.demo.play import play
 from controller.demo.screen import WIDEST, Screen
 from controller.demo.steps import healed
 from controller.demo.walk import FailedError, Walk
+from tests.helm.installed import ACCOUNT, may_evict
 
 from .build import BuildError, build, missing
-from .demo_stage import ACCOUNT, SEARCH_LIMIT, SHOP, ClusterStage, Write
+from .demo_stage import SEARCH_LIMIT, SHOP, ClusterStage, Write
 
 TITLE = "Gyrostat in a cluster: a real control plane, its workloads broken and healed while you watch"
 TOOLS = {"openssl": "openssl", "setpriv": "util-linux"}
@@ -98,7 +99,9 @@ def heal(walk: Walk) -> None:
     (sick,) = [name for name, (_, ready) in before.items() if not ready] or [""]
     may = ("--reuse-values", "--set", "mayAct.shop={Restart,Scale}")
     walk.run("helm", "upgrade", "gyrostat", "./helm", "-n", "gyrostat-system", *may)
-    walk.until(lambda: stage.may_evict() or None, WITHIN, "the new right is known", lambda: "it may not evict")
+    walk.until(
+        lambda: may_evict(stage.cluster, SHOP) or None, WITHIN, "the new right is known", lambda: "it may not evict"
+    )
     said = walk.run(*EVICT).out.strip()
     walk.insist(said == "yes", "the API server says yes: it may, in this namespace", said)
     walk.run("kubectl", "patch", "rmp", "sick", "-n", SHOP, "--type=merge", "-p", '{"spec":{"mode":"Enforce"}}')
@@ -121,7 +124,8 @@ def explain(walk: Walk) -> None:
     before, since = all_ready(walk, "payment", 2), walk.seq()
     done = len(stage.written())
     walk.run("kubectl", "set", "image", "deployment/payment", "app=registry.test/payment:crash", "-n", SHOP)
-    seq = walk.follow(_asks, WITHIN, f"a person is asked about {PAYMENT}", since=since, target=PAYMENT, policy=REVISION)
+    about = {"since": since, "target": PAYMENT, "began": time.monotonic()}
+    seq = walk.follow(_asks, WITHIN, f"a person is asked about {PAYMENT}", policy=REVISION, **about)
     detail = dict(stage.records())[seq].detail
     made = stage.get("Deployment", "payment")
     revision = made["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
@@ -132,7 +136,7 @@ def explain(walk: Walk) -> None:
         f"the Deployment says the same: its revision is {revision}, and {who} wrote it",
         f"{detail}; revision {revision} by {sorted(writers)}",
     )
-    walk.follow(_held, WITHIN, f"sick on {PAYMENT} is held", since=since, target=PAYMENT, policy=SICK)
+    walk.follow(_held, WITHIN, f"sick on {PAYMENT} is held", policy=SICK, **about)
     here = stage.pods("payment")
     walk.insist(
         len(stage.written()) == done and all(here.get(name) == pod for name, pod in before.items()),

@@ -14,8 +14,8 @@ from controller.demo.screen import WIDEST
 from controller.demo.stage import BIN, Stage
 from policies.library import __file__ as library
 from telemetry.verdict import Verdict
-from tests.helm.charts import CHART, NAMESPACE
-from tests.helm.installed import DISK, controller, token
+from tests.helm.charts import CHART
+from tests.helm.installed import ACCOUNT, DISK, controller, token
 from tests.project.docs import ROOT, blocks
 
 from .build import folder
@@ -24,7 +24,6 @@ from .metrics import measured
 from .workloads import path, workload
 
 SHOP = "shop"
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
 SEARCH_LIMIT = 500
 """Millicores that each pod of search may use."""
 _OWN = {"remediationpolicies/status", "clusterremediationpolicies/status", "episodes", "episodes/status", "events"}
@@ -144,13 +143,6 @@ class ClusterStage(Stage):
         _, answer = self.cluster.call("POST", asked, {}, token=token(self.cluster))
         user = answer["status"]["userInfo"]
         return user["username"], user["extra"][_POD][0]
-
-    def may_evict(self) -> bool:
-        """Whether the API server would let the controller evict pods of the shop."""
-        asked = {"namespace": SHOP, "verb": "create", "resource": "pods", "subresource": "eviction"}
-        review = {"spec": {"user": ACCOUNT, "resourceAttributes": asked}}
-        answer = self.cluster.do("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
-        return bool(answer["status"]["allowed"])
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """An object of the shop."""

@@ -13,6 +13,7 @@ from tests.controlplane.workloads import workload
 
 from .charts import CHART, NAMESPACE
 
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
 API = "/apis/gyrostat.dev/v1alpha1"
 DISK = {
     "apiVersion": "v1",
@@ -52,6 +53,14 @@ def token(cluster: Cluster) -> str:
     """That of the controller's own pod, as the kubelet would project it."""
     (pod,) = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name=gyrostat")["items"]
     return cluster.bound_token(NAMESPACE, "gyrostat", pod["metadata"]["name"])
+
+
+def may_evict(cluster: Cluster, namespace: str) -> bool:
+    """Whether the API server would let the controller's account evict pods there."""
+    asked = {"namespace": namespace, "verb": "create", "resource": "pods", "subresource": "eviction"}
+    review = {"spec": {"user": ACCOUNT, "resourceAttributes": asked}}
+    answer = cluster.do("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
 
 
 @contextlib.contextmanager

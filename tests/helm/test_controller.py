@@ -11,10 +11,8 @@ import pytest
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.workloads import workload
 
-from .charts import NAMESPACE
-from .installed import API, controller
+from .installed import ACCOUNT, API, controller
 
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
 POLICIES = f"{API}/namespaces/shop/remediationpolicies"
 EPISODES = f"{API}/namespaces/shop/episodes"
 WITHIN = 180.0
