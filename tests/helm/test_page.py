@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane.build import folder, missing
-from tests.controlplane.cluster import MERGE, Cluster, running
+from tests.controlplane.cluster import Cluster, running
 from tests.controlplane.workloads import path, workload
 from tests.needs import need
 from tests.project.docs import ROOT, blocks
 
 from .charts import CHART, NAMESPACE
 from .installed import ACCOUNT, DISK, controller, may_evict
-from .test_controller import POLICIES, episodes, ready, status, until
+from .test_controller import episodes, ready, status, until
 
 BLOCKS = [*blocks(ROOT / "docs" / "kubernetes.md")]
 
@@ -91,6 +91,6 @@ def test_the_five_commands_do_what_the_page_says(reader: Reader, tmp_path: Path)
         reader.types(widen)
         until(lambda: may_evict(cluster, "shop"), "now it may")
         assert not may_evict(cluster, "default")
-        cluster.do("PATCH", f"{POLICIES}/sick", {"spec": {"mode": "Enforce"}}, MERGE)
+        cluster.kubectl("patch", "rmp", "sick", "-n", "shop", "--type=merge", "-p", '{"spec": {"mode": "Enforce"}}')
         until(lambda: status(cluster, "sick").get("healed") == 1, "healed as the page says, after its minute")
     assert evictions(cluster) == [sick]
