@@ -30,7 +30,7 @@ demo-kubernetes: .venv/.ready
 	@$(RUN)/python -m tests.controlplane demo
 
 test: .venv/.ready
-	$(RUN)/python -m pytest -q -n 2 --dist loadfile
+	$(RUN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready
 	$(RUN)/ruff check .

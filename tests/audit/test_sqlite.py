@@ -218,6 +218,7 @@ server:/y /mnt/with\040blank fuse.sshfs rw 0 0
 tmpfs /mnt/twice tmpfs rw 0 0
 //server/z /mnt/twice cifs rw 0 0
 broken
+/dev/vdd /mnt/last xfs rw 0 0
 """
 
 
@@ -230,6 +231,7 @@ broken
         ("/mnt/nfs/local/trail.db", ("xfs", "/mnt/nfs/local")),
         ("/mnt/with blank/trail.db", ("fuse.sshfs", "/mnt/with blank")),
         ("/mnt/twice/trail.db", ("cifs", "/mnt/twice")),
+        ("/mnt/last/trail.db", ("xfs", "/mnt/last")),
     ],
 )
 def test_the_file_system_of_a_path_is_its_deepest_and_last_mount(path, found):
@@ -243,7 +245,7 @@ def test_a_journal_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
     with pytest.raises(Unavailable, match=rf"is on the network file system {tmp_path} \(nfs4\).*PostgreSQL"):
         SqliteStore(tmp_path / "state" / NAME)
     assert not (tmp_path / "state").exists()
-    listed.write_text("/dev/vda / ext4 rw 0 0\n")
+    listed.write_bytes(b"/dev/vda / ext4 rw 0 0\n/dev/vdb /a-name-\xff ext4 rw 0 0\n")
     SqliteStore(tmp_path / "state" / NAME).close()
 
 

@@ -113,6 +113,7 @@ def stateful_set_rig(cluster):
         yield KubernetesRig(cluster, namespace, "StatefulSet")
 
 
+pytestmark = pytest.mark.cluster
 SHARED = ["local", "deployment", "stateful_set"]
 
 

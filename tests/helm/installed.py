@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from controller.cluster.crds import PLURALS
 from tests.controlplane.build import folder
 from tests.controlplane.cluster import Cluster, kubeconfig, running
 from tests.controlplane.workloads import workload
@@ -46,6 +47,8 @@ def with_chart(state: Path) -> Iterator[Cluster]:
         cluster.do("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
         cluster.apply(DISK)
         install(cluster, "install", "mayAct.shop={Restart,Scale}")
+        kinds = [f"{API}/{plural}" for plural in PLURALS.values()]  # brand-new ones answer 429 for a moment
+        cluster.until(lambda: all(cluster.call("GET", kind)[0] == 200 for kind in kinds), "the kinds are served")
         yield cluster
 
 

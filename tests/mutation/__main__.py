@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("controller/core", "audit")
-TESTS = ("tests/controller/core", "tests/audit", "tests/contracts/test_store.py")
+JUDGED = tuple(f"tests/scenarios/test_{name}.py" for name in ("judgement", "promises_core", "silence"))
+TESTS = ("tests/controller/core", "tests/audit", "tests/contracts/test_store.py", *JUDGED)
 SEED = 5
 
 

@@ -95,7 +95,7 @@ def ready(pod: Seen, now: float) -> bool | None:
 
 
 def _fields(known: Known, instances: Sequence[Instance], scalers: Sequence[Scaler]) -> Mapping[str, Value]:
-    fields: dict[str, Value] = {ROLLOUT: known.restarted}
+    fields: dict[str, Value] = {ROLLOUT: known.restarted} if known.rolls else {}
     if known.scaled is not None and not scalers:
         fields[DESIRED] = known.scaled
     elif len(scalers) == 1:

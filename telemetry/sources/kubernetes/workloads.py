@@ -44,6 +44,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
         desired: instances that shall exist.
         said_ready: instances that are ready, as its controller says.
         pod_labels: of its template.
+        rolls: its controller replaces pods by itself when the template changes.
         restarted: our annotation on its template.
         memory_limits, cpu_limits: by container, where it has one: bytes, cores.
         bounds: fewest and most instances that its people allow.
@@ -64,6 +65,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     rollout: Rollout
     revision: str
     pod_labels: Mapping[str, str]
+    rolls: bool
     restarted: str | None
     memory_limits: Mapping[str, float]
     cpu_limits: Mapping[str, float]
@@ -115,6 +117,7 @@ def _known(kind: str, workload: Workload) -> Known:
         rollout=_rollout(kind, workload, scaled),
         revision=meta.annotations.revision or meta.annotations.generation or status.update_revision,
         pod_labels=spec.template.metadata.labels or {},
+        rolls=spec.update_strategy.type != "OnDelete",
         restarted=annotations.restarted if annotations else None,
         memory_limits=_limits(containers, "memory"),
         cpu_limits=_limits(containers, "cpu"),

@@ -376,3 +376,11 @@ def test_a_stateful_set_that_is_rolled_only_in_part_is_complete_at_its_partition
     assert not known("StatefulSet")(decoded(made, Workload)).rollout.progressing
     made["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0
     assert known("StatefulSet")(decoded(made, Workload)).rollout.progressing
+
+
+def test_a_workload_whose_pods_are_replaced_by_hand_has_no_rollout_to_begin():
+    rolled = samples.deployment(spec={"updateStrategy": {"type": "RollingUpdate"}})
+    by_hand = samples.deployment(spec={"updateStrategy": {"type": "OnDelete"}})
+    for made, has in ((rolled, True), (by_hand, False)):
+        rig = web(deployments=(), replicasets=(), statefulsets=[made])
+        assert ("rollout" in rig.facts().fields) is has
