@@ -177,7 +177,7 @@ def prove(walk: Walk) -> None:
         return all(stage.policy(name).get(count) == 1 for name, count in counted.items()) or None
 
     walk.until(known, WITHIN, "the status of each policy counts it", lambda: str([*map(stage.policy, counted)]))
-    shown = walk.run("kubectl", "gyrostat", "status", "-n", SHOP, codes=(3,), comment="3: a person is needed")
+    shown = walk.run("kubectl", "gyrostat", "status", "-n", SHOP, codes=(3,), comment="exit code 3: a person is needed")
     walk.screen.block(shown.out.splitlines())
     verified = walk.auto("audit", "verify").out
     walk.screen.block(verified.splitlines())

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.needs import need
 from tests.project.docs import ROOT, blocks
@@ -17,6 +18,7 @@ from tests.project.docs import ROOT, blocks
 from .build import missing
 from .demo import STEPS
 
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 COMMAND = [sys.executable, "-m", "tests.controlplane", "demo"]
 WITHIN = 600.0  # seconds on a busy machine; two minutes on an idle one
 INTENT = r"\w{8}-i\d+"

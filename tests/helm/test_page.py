@@ -19,6 +19,7 @@ from .charts import CHART, NAMESPACE
 from .installed import ACCOUNT, DISK, controller, may_evict
 from .test_controller import episodes, ready, status, until
 
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]  # its policy waits a minute, twice
 BLOCKS = [*blocks(ROOT / "docs" / "kubernetes.md")]
 
 
