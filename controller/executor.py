@@ -95,6 +95,7 @@ class Executor:
         intent = committed.intent
         found = tuple(self._holds(probe) for probe in intent.plan.probes) if not intent.changes else ()
         written: list[Change] = []
+        lost = ""
         for change in intent.changes:
             self._boundary(f"precheck {intent.step}")
             if why := self._may_write(committed.epoch):
@@ -103,13 +104,13 @@ class Executor:
             verdict = self._apply(change, intent.id)
             self._boundary(f"called {intent.step}")
             if verdict is Verdict.UNKNOWN:
-                verdict = self._settled(change)
+                verdict, lost = self._settled(change), "no answer, found by reading back"
             if verdict is not Verdict.PASS:
                 taken = verdict is Verdict.FAIL and self._taken(intent, change)
                 detail = f"{change.path}: {change.before} → {change.after}" + ", somebody else changed it" * taken
                 return replace(self._stopped(committed, written, verdict, detail), taken=taken)
             written.append(change)
-        return Answer(intent, Verdict.PASS, found=found)
+        return Answer(intent, Verdict.PASS, lost, found=found)
 
     def _stopped(self, committed: Committed, written: list[Change], verdict: Verdict, detail: str) -> Answer:
         """Part of the changes is written: put that back where it can be, so that FAIL means nothing is left."""

@@ -116,6 +116,7 @@ def test_a_lost_answer_is_settled_by_reading(bench: Bench, fault: Fault, result:
     answer = bench.perform(made)
     assert (answer.result, bench.desired()[0]) == (result, desired)
     assert len(bench.hands.sent) == 1
+    assert ("found by reading back" in answer.detail) is (fault is Fault.LOST_AFTER)  # nobody said so to us
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST_BEFORE, Fault.LOST_AFTER])

@@ -18,9 +18,11 @@ def unknown(wish: Wish) -> Refusal | None:
 
 
 def stale(wish: Wish) -> Refusal | None:
-    """Facts older than the limit describe a world that may be gone."""
+    """Facts older than the limit, or than our own last change, describe a world that may be gone."""
     if wish.proposal.by_person:
         return None
+    if wish.facts.seen_at <= wish.episode.outcome_at:  # what a lost answer did could not be told apart from it
+        return Refusal(Reason.STALE, "facts are from before our own last change")
     old = age(wish.now, wish.facts.seen_at)
     if old <= wish.limits.facts_stale:
         return None

@@ -418,6 +418,13 @@ def test_facts_may_be_as_old_as_the_limit(seen: float, reason: Reason | None) ->
     assert _reason(scenario(Reason.STALE, services=(replace(WEB, seen=seen),))) is reason
 
 
+@pytest.mark.parametrize(("seen", "reason"), [(3.0, Reason.STALE), (2.0, Reason.STALE), (1.0, None)])
+def test_what_was_seen_before_our_own_last_change_is_no_ground_for_the_next(seen: float, reason: Reason | None) -> None:
+    of = policy()
+    tried = [*under_way(of, WEB, NOW - 2), Failed(NOW - 1, Key(of.name, WEB.target), 1, 0, counts=False)]
+    assert _reason(scenario(Reason.STALE, services=(replace(WEB, seen=seen),), before=tried)) is reason
+
+
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_that_cannot_answer_refuses(name: str) -> None:
     def broken(_wish: object) -> None:
