@@ -4,12 +4,14 @@ UV := .uv/bin/uv
 RUN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help demo test lint bench faults soak fuzz mutation lock clean
+.PHONY: help demo demo-kubernetes test lint bench bench-kubernetes faults soak fuzz mutation lock clean
 help:
 	@echo "make demo   break real services and watch them healed"
+	@echo "make demo-kubernetes  the same in a real control plane (needs Go; builds it once, about ten minutes)"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy strict, import-linter"
 	@echo "make bench  print the measured numbers"
+	@echo "make bench-kubernetes  N=5000: so many Deployments of four pods on a real API server, watched"
 	@echo "make faults run every fault test; N=1200: so many random kills; make soak HOURS=1; make fuzz MINUTES=10; make mutation"
 
 .uv/bin/uv:
@@ -24,6 +26,9 @@ help:
 demo: .venv/.ready
 	@$(RUN)/auto demo
 
+demo-kubernetes: .venv/.ready
+	@$(RUN)/python -m tests.controlplane demo
+
 test: .venv/.ready
 	$(RUN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -35,6 +40,9 @@ lint: .venv/.ready
 
 bench: .venv/.ready
 	$(RUN)/python -m tests.benchmarks
+
+bench-kubernetes: .venv/.ready
+	$(RUN)/python -m tests.benchmarks.kubernetes $(N)
 
 faults: .venv/.ready
 	$(RUN)/python -m tests.faults $(N)

@@ -122,7 +122,8 @@ def status(ctx: typer.Context) -> None:
     with _cluster(ctx.obj) as cluster:
         rows = cluster.policies()
     notes = [f"{row['policy']}: {row['message']}" for row in rows if row["ready"] != "True"]
-    notes += [f"{row['policy']}: {row['needs_human']} need a person" for row in rows if row["needs_human"]]
+    waiting = [(row["policy"], row["needs_human"]) for row in rows if row["needs_human"]]
+    notes += [f"{policy}: {count} {'needs' if count == 1 else 'need'} a person" for policy, count in waiting]
     answer = Answer({"policies": rows}, rows, _POLICIES, "policy", notes, "no policies: `kubectl apply` one")
     ctx.obj.emit(answer)
     raise typer.Exit(FINDINGS if notes else 0)

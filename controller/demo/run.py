@@ -1,33 +1,14 @@
 """`auto demo`: the whole walk, its score card, and an end that leaves nothing behind."""
 
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-
 from controller.core.records import Intent, Result
 from controller.demo.evidence import accepted, held_by_storm, held_reasons, results
-from controller.demo.load import Count
+from controller.demo.play import play
 from controller.demo.screen import Screen
-from controller.demo.stage import Stage
+from controller.demo.stage import Stage, seconds
 from controller.demo.steps import STEPS
 from controller.demo.walk import POLICY, SCALE, FailedError, Walk
 
-LOG_LINES = 12
-"""Of the loop's log, shown when a step fails."""
-
-
-class StoppedError(BaseException):
-    """The user or the system wants the demo to end; no step may take it for a failure of its own.
-
-    Attributes:
-        number: of the signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+TITLE = "Gyrostat: real services, broken for real, healed while you watch"
 
 
 def main(mode: str | None = None, *, keep: bool = False) -> int:
@@ -40,51 +21,11 @@ def main(mode: str | None = None, *, keep: bool = False) -> int:
     Returns:
         0 if every step ended as it must, 1 if one did not, 128 + signal if it was told to end.
     """
-    screen = Screen()
-    with _signals():
-        stage = Stage()
-        try:
-            return _play(Walk(stage, screen, mode or ""))
-        except StoppedError as stopped:
-            screen.bad(f"stopped by {signal.Signals(stopped.number).name}; ending what runs")
-            return 128 + stopped.number
-        finally:
-            _deaf()
-            stage.close(keep=keep)
-            _farewell(screen, stage, keep=keep)
-
-
-def _play(walk: Walk) -> int:
-    try:
-        walk.stage.open()
-    except OSError as error:
-        walk.screen.bad(f"there is no place for the demo's files: {error}")
-        return 1
-    walk.screen.title(
-        "Gyrostat: real services, broken for real, healed while you watch",
-        [f"every command runs in {walk.stage.folder}"],
-    )
-    for number, (name, says, step) in enumerate((*STEPS, ("score", "score card", _score)), 1):
-        walk.screen.step(number, says)
-        began, before = time.monotonic(), walk.requests()
-        try:
-            step(walk)
-        except FailedError as failed:
-            return _failed(walk, number, name, failed)
-        except Exception as error:  # noqa: BLE001  whatever breaks is the failure of this step, and is named so
-            seen = f"{type(error).__name__}: {error}"
-            return _failed(walk, number, name, FailedError("everything that the step needs answers", seen))
-        if step is not _score:
-            walk.screen.note(f"{time.monotonic() - began:.1f} s; {_load(walk.requests(), before)}")
-    return 0
-
-
-def _load(now: dict[str, Count], before: dict[str, Count]) -> str:
-    """What clients saw during a step."""
-    counts = {name: count - before.get(name, Count()) for name, count in now.items()}
-    failed = [f"{name} {count.failed}" for name, count in counts.items() if count.failed]
-    total = sum(count.ok for count in counts.values())
-    return f"{total} requests answered, {'unanswered: ' + ', '.join(failed) if failed else 'none lost'}"
+    walk = Walk(Stage(), Screen(), mode or "")
+    code = play(walk, TITLE, (*STEPS, ("score", "score card", _score)), keep=keep)
+    if keep and walk.stage.folder.name:
+        _farewell(walk)
+    return code
 
 
 def _score(walk: Walk) -> None:
@@ -115,48 +56,13 @@ def _score(walk: Walk) -> None:
         total = count.ok + count.failed
         lost = f"{count.timeouts} timed out, {count.errors} failed: {100 * count.failed / max(1, total):.2f} %"
         rows.append((name, str(total), f"requests; {lost}"))
-    rows.append(("seconds", f"{time.monotonic() - walk.began:.1f}", "from the first command to here"))
+    rows.append(("seconds", f"{seconds() - walk.began:.1f}", "from the first command to here"))
     walk.screen.rows(rows)
     if harm or healed != len(walk.hung):
         raise FailedError(f"{len(walk.hung)} healed and no harm", f"{healed} healed, {len(harm)} harm")
 
 
-def _failed(walk: Walk, number: int, name: str, failed: FailedError) -> int:
-    walk.screen.bad(f"step {number} ({name}) did not end as it must")
-    walk.screen.note(f"expected: {failed.expected}")
-    walk.screen.note(f"seen: {failed.seen}")
-    if walk.stage.log.exists():
-        walk.screen.note("the last lines of the controller's log:")
-        walk.screen.block(walk.stage.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
-    return 1
-
-
-def _farewell(screen: Screen, stage: Stage, *, keep: bool) -> None:
-    if keep and stage.folder.name:
-        screen.title("", [f"everything has ended, its files are kept; go on by hand in {stage.folder}:"])
-        screen.block(["auto local up services.yaml", "auto loop --config gyrostat.yaml"])
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn what ends us into an exception, so that everything is ended in order."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        _deaf()  # once is enough
-        raise StoppedError(number)
-
-    before = {number: signal.signal(number, end) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def _deaf() -> None:
-    """Clean up undisturbed: it is short."""
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
+def _farewell(walk: Walk) -> None:
+    folder = walk.stage.folder
+    walk.screen.title("", [f"everything has ended, its files are kept; go on by hand in {folder}:"])
+    walk.screen.block(["auto local up services.yaml", "auto loop --config gyrostat.yaml"])

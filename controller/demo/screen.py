@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 WIDTH = 80
-"""Columns of a pipe, and what every line is made for."""
+"""Columns of a pipe, if nothing else is said, and what every line is made for."""
 WIDEST = 100
 """Columns beyond which lines are no longer read in one look."""
 MARGIN = "   "
@@ -22,13 +22,14 @@ MARGIN = "   "
 class Screen:
     """Writes lines; each kind of line has its own mark, so that a log of it can be searched."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
+        """`width`: columns of a pipe."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # LANG=C can not show a tick; that is no reason to fail
         self.terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self.console = Console(force_terminal=self.terminal, highlight=False, soft_wrap=True, legacy_windows=False)
-        self.width = min(self.console.width, WIDEST) if self.terminal else WIDTH
+        self.width = min(self.console.width, WIDEST) if self.terminal else width
 
     def title(self, text: str, lines: Iterable[str]) -> None:
         """The very first lines."""

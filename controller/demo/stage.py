@@ -31,7 +31,6 @@ ADDRESS = "otlp.address"
 """The file in which services.yaml lets services look where the controller receives OTLP."""
 USUAL_ADDRESS = "127.0.0.1:4318"
 """The one of a person who goes on by hand."""
-COMMAND_WITHIN = 20.0  # seconds that one command may take
 END_WITHIN = 4.0  # seconds that a process gets to end by itself, before it is killed
 
 
@@ -55,7 +54,10 @@ class Stage:
     Attributes:
         folder: holds everything, once it is open; a person can go on in it by hand.
         loop: the controller, once started.
+        command_within: seconds that one command may take.
     """
+
+    command_within = 20.0
 
     def __init__(self) -> None:
         self.folder = Path()
@@ -91,12 +93,21 @@ class Stage:
         """What the controller says."""
         return self.folder / "loop.log"
 
-    def auto(self, *words: str) -> Done:
-        """Run `auto …` in the folder, as a person would."""
+    @property
+    def about(self) -> str:
+        """Of the stage, for who watches."""
+        return f"every command runs in {self.folder}"
+
+    def environment(self) -> dict[str, str]:
+        """In which everything runs."""
+        return _environment()
+
+    def run(self, *words: str) -> Done:
+        """Run a command line in the folder, as a person would."""
         command = subprocess.Popen(
-            [*_program(), *words],
+            [*_program(), *words[1:]] if words[0] == "auto" else words,
             cwd=self.folder,
-            env=_environment(),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -104,7 +115,7 @@ class Stage:
             start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends everything in order
         )
         self._command = command
-        out, err = command.communicate(timeout=COMMAND_WITHIN)
+        out, err = command.communicate(timeout=self.command_within)
         self._command = None
         return Done(command.returncode, out, err)
 
@@ -114,7 +125,7 @@ class Stage:
             self.loop = subprocess.Popen(
                 [*_program(), "loop", *words],
                 cwd=self.folder,
-                env=_environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -55,14 +55,22 @@ class Walk:
     began: float = field(default_factory=time.monotonic)
 
     def auto(self, *words: str, codes: Sequence[int] = (0,), comment: str = "") -> Done:
-        """Show a command line, run it, and insist on its exit code."""
-        self.screen.command(shlex.join(["auto", *words]), comment)
+        """The same for `auto …`."""
+        return self.run("auto", *words, codes=codes, comment=comment)
+
+    def run(self, *words: str, codes: Sequence[int] = (0,), comment: str = "") -> Done:
+        """Show a command line, run it, and insist on its exit code.
+
+        Raises:
+            FailedError: with what the command said.
+        """
+        self.screen.command(shlex.join(words), comment)
         with self.screen.waiting("…"):
-            done = self.stage.auto(*words)
+            done = self.stage.run(*words)
         if done.code not in codes:
             said = (done.err or done.out).strip() or "nothing was said"
             wanted = " or ".join(map(str, codes))
-            raise FailedError(f"`auto {' '.join(words)}` ends with {wanted}", f"{done.code}: {said}")
+            raise FailedError(f"`{' '.join(words)}` ends with {wanted}", f"{done.code}: {said}")
         return done
 
     def start_loop(self) -> None:

@@ -24,7 +24,7 @@ from telemetry.sources.kubernetes.access import Access
 from telemetry.sources.kubernetes.client import MERGE, Client, Write
 from telemetry.sources.kubernetes.source import KubernetesSource
 from tests.benchmarks.rows import Row, table
-from tests.controlplane.build import folder
+from tests.controlplane.build import build
 from tests.controlplane.cluster import Cluster, running
 from tests.controlplane.workloads import path, workload
 
@@ -200,7 +200,8 @@ def _line(child: "subprocess.Popen[str]") -> Any:
 
 def main(deployments: int) -> int:
     """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="gyrostat-bench-") as state, running(folder(), Path(state)) as cluster:
+    programs = build(lambda line: print(line, file=sys.stderr))
+    with tempfile.TemporaryDirectory(prefix="gyrostat-bench-") as state, running(programs, Path(state)) as cluster:
         fill(cluster, deployments)
         pods = PODS_EACH * deployments
         words = [cluster.server, str(cluster.ca), cluster.token, str(pods)]

@@ -1,20 +1,23 @@
-"""`python -m tests.controlplane`: build the programs once; `… run` keeps a cluster up until Ctrl-C."""
+"""`python -m tests.controlplane`: build the programs once; `… run` keeps a cluster up until Ctrl-C; `… demo` plays."""
 
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
+from . import demo
 from .build import BuildError, build
 from .cluster import running
 
 
 def main(words: list[str]) -> int:
-    if words not in ([], ["run"]):
-        print("usage: python -m tests.controlplane [run]", file=sys.stderr)
+    if words not in ([], ["run"], ["demo"]):
+        print("usage: python -m tests.controlplane [run | demo]", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if words == ["demo"]:
+            return demo.main()
         folder = build(lambda line: print(line, file=sys.stderr))
         print(folder, flush=True)
         if words:

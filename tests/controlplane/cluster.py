@@ -175,9 +175,11 @@ class Cluster:
     def start(self, name: str) -> None:
         """Start a component; `until_ready` waits for the API server."""
         log = self.kubeconfig.with_name(f"{name}.log").open("ab")
-        with log:  # a component dies with the process that started it, whatever that one dies of
+        with log:  # a component dies with the process that started it, whatever that one dies of, and by no Ctrl-C
             command = ["setpriv", "--pdeathsig", "KILL", "--", *self.commands[name]]
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
 
     def kill(self, name: str) -> None:
         """End a component at once: what it keeps is in etcd, or thrown away with the cluster."""

@@ -60,12 +60,14 @@ class Proxy:
         url: where it listens.
         rule: asked for every request.
         lines: asked for every line of every watch.
+        path: what a path (with its query) becomes before it is forwarded.
         requests: method and path of each, in the order in which they came.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self.rule: Rule = lambda method, path: NONE
         self.lines: Lines = lambda line: (line,)
+        self.path: Callable[[str], str] = lambda path: path
         self.requests: list[tuple[str, str]] = []
         self.closing = threading.Event()
         self._address = urllib.parse.urlsplit(cluster.server)
@@ -139,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, upstream: http.client.HTTPSConnection, body: bytes) -> http.client.HTTPResponse:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        upstream.request(self.command, self.path, body or None, headers)
+        upstream.request(self.command, self.server.proxy.path(self.path), body or None, headers)
         return upstream.getresponse()
 
     def _whole(self, status: int, data: bytes, fault: Fault) -> None:

@@ -12,7 +12,7 @@ class Row:
         fault: what goes wrong, in words.
         shows: what must hold.
         tests: what pytest runs, relative to the repository; empty where the row waits.
-        waits: why it can not be shown on one machine without a cluster; empty where it is.
+        waits: what is missing to show it; empty where it is shown. What needs a cluster skips where none can start.
     """
 
     id: str
@@ -22,7 +22,7 @@ class Row:
     waits: str = ""
 
 
-FAULTS = "tests/faults"
+FAULTS, WATCHES = "tests/faults", "tests/telemetry/kubernetes"
 ROWS = (
     Row(
         "F1",
@@ -41,6 +41,43 @@ ROWS = (
         "power cut, and every state it may leave",
         "0 acknowledged records lost",
         (f"{FAULTS}/test_power_cuts.py", "tests/audit/test_crashes.py -k power_cut"),
+    ),
+    Row(
+        "F5",
+        "the API server is unreachable, hangs, is killed",
+        "its targets are unknown, with the reason; no request hangs beyond its timeout; it is followed again",
+        (
+            f"{WATCHES}/test_real_faults.py -k 'refuses or hangs or killed'",
+            "tests/actions/test_kubernetes_faults.py -k 'doubt or question or nobody or killed'",
+        ),
+    ),
+    Row(
+        "F6",
+        "409, 429, 5xx, timeouts of the API server, before and after it wrote",
+        "doubt is settled by reading, no double effect",
+        ("tests/actions/test_kubernetes_faults.py", "tests/actions/test_kubernetes.py -k 'between or log'"),
+    ),
+    Row(
+        "F7",
+        "watches too old, silent, twice, out of order, with bookmarks only, cut each second",
+        "what is here is what is there within ten seconds, or unknown",
+        (
+            f"{WATCHES}/test_reflector.py",
+            f"{WATCHES}/test_real_watches.py -k 'too_old or three_times or order or bookmarks'",
+            f"{WATCHES}/test_real_faults.py -k 'silent or cuts'",
+        ),
+    ),
+    Row(
+        "F8",
+        "an API server that is behind answers lists from the past",
+        "refused; nothing older than what was seen is taken, and what was healed is not healed again",
+        (f"{WATCHES}/test_reflector.py -k past", f"{WATCHES}/test_real_watches.py -k past"),
+    ),
+    Row(
+        "F9",
+        "events that never come",
+        "missed by what others say, and listed again",
+        (f"{WATCHES}/test_source.py -k missed", f"{WATCHES}/test_real_watches.py -k 'word or never_come'"),
     ),
     Row(
         "F12",
@@ -127,21 +164,23 @@ ROWS = (
     ),
     Row(
         "F29",
-        "each right to write that the chart grants is taken away",
-        "named, asked for once, the rest goes on; given back, it acts",
-        ("tests/helm/test_rights.py",),
+        "each right is taken away",
+        "what is missing is named and asked for once, the rest goes on; given back, it acts; none but the declared",
+        (
+            "tests/helm/test_rights.py",
+            f"{WATCHES}/test_real_faults.py -k 'right or rights or forbidden'",
+            "tests/actions/test_kubernetes.py -k rights",
+            "tests/helm/test_controller.py -k right",
+            "tests/helm/test_doctor.py -k right",
+            "tests/helm/test_install.py -k 'declared or granted or taken_away'",
+        ),
     ),
     Row("F32", "secrets wherever users have them", "0 hits in any output", (f"{FAULTS}/test_canaries.py",)),
     Row("F4", "a leader is stopped and goes on", "old calls are refused", waits="a second replica"),
-    Row("F5", "the API is unreachable, black, slow", "nothing new, no thread stuck", waits="a cluster"),
-    Row("F6", "409, 429, 5xx, timeouts of the API", "no double effect", waits="a cluster"),
-    Row("F7", "watches that break or fall silent", "the cache converges", waits="a cluster"),
-    Row("F8", "a stale API server", "nothing older than seen", waits="a cluster"),
-    Row("F9", "missed events", "found by listing anew", waits="a cluster"),
     Row("F10", "PostgreSQL is killed in each phase", "no duplicates", waits="the PostgreSQL store"),
     Row("F11", "PostgreSQL read-only, full, rewound", "fails closed", waits="the PostgreSQL store"),
     Row("F14", "partitions of a replica", "as F4", waits="a second replica"),
     Row("F18", "Prometheus is down, slow, partial", "as F17", waits="the Prometheus source"),
     Row("F25", "upgrade and downgrade with open intents", "all histories replay", waits="a first release"),
-    Row("F30", "tenants try to escape", "0 succeed", waits="a cluster"),
+    Row("F30", "tenants try to escape", "0 succeed", waits="tests that try it in a cluster"),
 )

@@ -16,10 +16,10 @@ from tests.controlplane.workloads import workload
 
 from .charts import CHART, NAMESPACE
 
-API = "/apis/gyrostat.dev/v1alpha1"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:gyrostat"
+API = "/apis/gyrostat.dev/v1alpha1"
 WITHIN = 180.0
-_DISK = {
+DISK = {
     "apiVersion": "v1",
     "kind": "PersistentVolume",
     "metadata": {"name": "disk"},
@@ -48,7 +48,7 @@ def with_chart(state: Path) -> Iterator[Cluster]:
             cluster.apply(workload(name, "checkout"))
         restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
         cluster.do("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": restricted}})
-        cluster.apply(_DISK)
+        cluster.apply(DISK)
         install(cluster, "install", "mayAct.shop={Restart,Scale}")
         kinds = [f"{API}/{plural}" for plural in PLURALS.values()]  # brand-new ones answer 429 for a moment
         cluster.until(lambda: all(cluster.call("GET", kind)[0] == 200 for kind in kinds), "the kinds are served")
@@ -59,6 +59,14 @@ def token(cluster: Cluster) -> str:
     """That of the controller's own pod, as the kubelet would project it."""
     (pod,) = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name=gyrostat")["items"]
     return cluster.bound_token(NAMESPACE, "gyrostat", pod["metadata"]["name"])
+
+
+def may_evict(cluster: Cluster, namespace: str) -> bool:
+    """Whether the API server would let the controller's account evict pods there."""
+    asked = {"namespace": namespace, "verb": "create", "resource": "pods", "subresource": "eviction"}
+    review = {"spec": {"user": ACCOUNT, "resourceAttributes": asked}}
+    answer = cluster.do("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
 
 
 @contextlib.contextmanager
