@@ -9,7 +9,7 @@ import pytest
 from .docs import ROOT
 
 PAGE = ROOT / "docs" / "promises.md"
-REQUIRED = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 27, 28}
+REQUIRED = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28}
 """Proven since the local path exists: what was proven once is not given up silently."""
 
 
