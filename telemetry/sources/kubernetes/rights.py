@@ -64,14 +64,14 @@ def right_of(write: Write) -> Right:
     return Right(_VERBS[write.method], group, "/".join((rest[0], *rest[2:])), namespace)
 
 
-def allowed(api: Writer, right: Right) -> bool:
-    """Whether our account has it; asking changes nothing, and everybody may.
+def allowed(api: Writer, right: Right) -> bool | None:
+    """Whether our account has it; None where the question itself is refused. Asking changes nothing; everybody may.
 
     Raises:
-        OSError: nobody knows.
+        OSError: no answer.
     """
     answer = api.write(review(right))
-    return answer.ok and answer.decode(_Review).status.allowed
+    return answer.decode(_Review).status.allowed if answer.ok else None
 
 
 def review(right: Right) -> Write:
@@ -104,8 +104,8 @@ class Rights:
         """A write was answered with 403: the right that is missing, or None where something else said no."""
         right = right_of(write)
         try:
-            if allowed(self._api, right):
-                return None
+            if allowed(self._api, right) is not False:
+                return None  # somebody else said no: admission, or what stands between us and the server
         except OSError:
             return None
         with self._lock:
