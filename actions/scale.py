@@ -82,8 +82,8 @@ class Scale:
     undo: ClassVar[Undo] = Undo.REVERSIBLE
     writes: ClassVar[frozenset[str]] = frozenset({PATH, MINIMUM})
     permissions: ClassVar[tuple[Permission, ...]] = (
-        Permission("apps", "deployments/scale", ("get", "patch")),
-        Permission("apps", "statefulsets/scale", ("get", "patch")),
+        Permission("apps", "deployments/scale", ("patch",)),
+        Permission("apps", "statefulsets/scale", ("patch",)),
         Permission("autoscaling", "horizontalpodautoscalers", ("patch",)),  # who owns the number is moved, not fought
     )
 
