@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import re
@@ -27,7 +28,7 @@ from audit.checkpoint import (
     save,
     sign,
 )
-from audit.journal import JournalError, Unavailable
+from audit.journal import Full, JournalError, Unavailable
 from audit.keys import KEY, PUBLIC, public_key
 from audit.stores.sqlite import SqliteStore
 
@@ -231,6 +232,27 @@ def test_an_export_that_can_not_be_written_is_a_journal_error(signer, tmp_path):
     (tmp_path / EXPORT).mkdir()
     with pytest.raises(Unavailable, match=re.escape(str(tmp_path / EXPORT))):
         export(tmp_path / EXPORT, signed(signer))
+
+
+@pytest.mark.parametrize("taken", [0, 10])
+def test_a_line_that_can_not_be_made_durable_leaves_no_part_of_it(signer, tmp_path, monkeypatch, taken):
+    """A sync that fails, and a disk that takes ten bytes of it."""
+    path = tmp_path / EXPORT
+    export(path, signed(signer, 1))
+    before = path.read_bytes()
+
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    with monkeypatch.context() as patch:
+        if taken:
+            write = os.write
+            patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:taken]))
+        else:
+            patch.setattr(os, "fsync", failing)
+        with pytest.raises(Full if taken else Unavailable, match=re.escape(str(path))):
+            export(path, signed(signer, 2))
+    assert path.read_bytes() == before
 
 
 def test_saving_keeps_signs_and_exports(tmp_path):

@@ -73,6 +73,8 @@ def test_only_what_was_signed_before_goes(path, before, first, why):
 
 def test_what_was_pruned_is_pruned_further_and_not_twice(path):
     assert prune(path, wish(SIGNED + 60), NOW).first == 50
+    again = plan(path, SIGNED + 60)
+    assert (again.first, again.records) == (50, 0)
     assert prune(path, wish(), NOW).records == 100
     assert prune(path, wish(), NOW) == Pruning(150, 0, "a restart may need every record from 150 on")
     assert verify(path).pruned == 149
@@ -155,6 +157,8 @@ def test_nothing_is_pruned_from_a_journal_that_was_changed(path):
     tamper(path, ("UPDATE entries SET body = x'00' WHERE seq = 7", ()))
     with pytest.raises(JournalError, match="not what was written: record 7 was changed"):
         prune(path, wish(), NOW)
+    with pytest.raises(JournalError, match="not what was written: record 7 was changed"):
+        plan(path, NOW)
     assert len(left(path)) == 200
 
 

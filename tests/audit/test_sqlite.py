@@ -308,6 +308,15 @@ def test_a_reader_of_a_closed_journal_sees_that_a_writer_came_and_went(tmp_path)
         assert reader.head()[0] == 2150
 
 
+def test_a_reader_sees_what_a_writer_left_that_came_and_went_between_two_looks(tmp_path):
+    path = make_journal(tmp_path, 150)
+    with closing(open_read_only(path)) as reader:
+        for end in (155, 160):
+            with closing(SqliteStore(path)) as store:
+                store.append(entries(5), epoch=1)
+            assert reader.head()[0] == end
+
+
 def test_a_read_only_store_writes_nothing(tmp_path):
     path = make_journal(tmp_path, 3, (3,))
     with closing(open_read_only(path)) as reader:

@@ -8,6 +8,9 @@ _WORK = "equivalent: it only saves work that would find the same"
 _OUTSIDE = "proven by tests that start processes of their own (crashes, power cuts, full disk), which see no mutant"
 _REQUEST = "equivalent: only statements with a request are kept as requests"
 _DIRECTORY = "equivalent: only folders are given"
+_SECOND = "the second lock: what asks before it lets nothing of the kind through"
+_FREED = "it frees now what goes with its owner anyway"
+_CLOCK = "proven by tests that set the clock of a process (F13), which see no mutant"
 
 REASONS: tuple[tuple[str, str, str], ...] = (
     ("", "64 -> 65", _CAP),
@@ -49,7 +52,41 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("storm.py", "minlength=len(self._names)", "equivalent: only groups that are in it are looked at"),
     ("storm.py", "0.0 < current.until", "equivalent: no storm ends in the first second of 1970"),
     ("episode.py", "return self.intent is not None and", "equivalent where it is asked: of what acts"),
+    ("agents.py", "standing.count < limits.max_open_episodes", _SECOND),
+    ("agents.py", "chosen and chosen.refused", "equivalent: every policy has searched by then"),
+    ("mode.py", "wish.plan.asks", "words for people: proven by tests/policies/test_library_kubernetes.py"),
+    ("mode.py", "wish.state.ahead", _CLOCK),
+    ("ranking.py", "self._state.ahead", _CLOCK),
+    ("state.py", "ATTEMPTS_EXHAUSTED", "equivalent: no other word about an episode gets as far"),
+    ("tick.py", "episode.policy_hash != proposal.policy_hash", _SECOND),
+    ("checkpoint.py", "raise refused(error, path) from error", _OUTSIDE),
+    ("prune.py", "record {last} is missing", _SECOND),
+    ("prune.py", "record and record.hash == checkpoint.hash", _SECOND),
+    ("prune.py", "epochs[0][0] if epochs", "no journal of a loop begins without a leader"),
+    ("prune.py", "first < c.seq", "equivalent: there is nothing to take away before the first"),
     ("connection.py", "_file_system_says(path)", _OUTSIDE),
+    ("connection.py", "refused(", _OUTSIDE),
+    ("connection.py", "explained(error, path)", _OUTSIDE),
+    ("connection.py", "_NO_WRITE", _OUTSIDE),
+    ("connection.py", "os.write(descriptor", _OUTSIDE),
+    ("connection.py", "os.fsync(descriptor)", _OUTSIDE),
+    ("connection.py", "SELECT one FROM chain", _OUTSIDE),
+    ("connection.py", "_durable(connection)", _OUTSIDE),
+    ("connection.py", "_discard(draft)", "the next start discards it, too"),
+    ("connection.py", "384 -> 385", "it has no name: nobody can open it"),
+    ("connection.py", "close(", _FREED),
+    ("connection.py", "True -> False", "equivalent where SQLite takes URIs everywhere"),
+    (
+        "connection.py",
+        "sqlite3.connect(",
+        "equivalent: transactions are begun by name, and the wait is SQLite's own default",
+    ),
+    ("read_only.py", "| del ", "equivalent: it only says that they are not used"),
+    ("read_only.py", "close()", _FREED),
+    ("read_only.py", "self._drop()", _FREED),
+    ("read_only.py", "__cause__", "for who debugs; the words are the same"),
+    ("read_only.py", "limit(connection", "proven by the fuzzing of damaged files, which is another room's"),
+    ("mounts.py", "len(point) >= len(best[1])", "differs only where a mount hides an older one below it"),
     ("connection.py", "fcntl.flock", _OUTSIDE),
     ("connection.py", "journal mode is", "SQLite refuses WAL on file systems that a test can not mount"),
 )

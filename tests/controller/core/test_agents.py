@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions.reason import Reason
-from controller.core.agents import PolicyAgent, people, standing_wishes, together
+from controller.core.agents import PolicyAgent, _proposal, people, standing_wishes, together
 from controller.core.confidence import confidences, decisiveness, evidence, reliability
 from controller.core.ranking import OPENED_PER_TICK, PLANNED_PER_SLOT
 from controller.core.records import (
@@ -302,3 +302,60 @@ def test_of_two_policies_of_one_rank_the_surer_wish_comes_first() -> None:
     sure, unsure = (policy(n, when=f"cpu.ratio > {v}") for n, v in (("z", 0.1), ("a", 0.99)))
     service = Service("web", "---", columns={"cpu.ratio": 1.0})
     assert [p.key.policy for p in propose(led(sure, unsure), service, of=(unsure, sure))] == ["z", "a"]
+
+
+def test_policies_that_rank_alike_share_the_episodes_by_confidence() -> None:
+    """Also where either alone would take all of them."""
+    services = busy(OPENED_PER_TICK + 50)
+    one, other = policy("one", when="cpu.ratio > 0.5"), policy("other", when="cpu.ratio > 0.9")
+    found = propose(led(one, other), *services, of=(other, one))
+    taken = [p.evidence.confidence for p in found]
+    every = [p for of in (one, other) for p in propose(led(of), *services, of=(of,))]
+    best = sorted((p.evidence.confidence for p in every), reverse=True)[:OPENED_PER_TICK]
+    assert sorted(taken, reverse=True) == best
+
+
+def test_a_tick_opens_as_many_as_it_may() -> None:
+    services = busy(OPENED_PER_TICK + 50)
+    found = propose(led(LOAD), *services)
+    book = rules(LOAD, limits=replace(rules().limits, max_open_episodes=10_000))
+    records = tick(NOW, snapshot(*services), led(LOAD), together([], found), book)
+    assert sum(isinstance(record, Opened) for record in records) == OPENED_PER_TICK
+
+
+STEPS = [{"type": "Restart"}, {"type": "Scale", "scale": {"by": "+1"}}]
+LADDER = policy("ladder", when="cpu.ratio > 0.5", actions=STEPS)
+
+
+@pytest.mark.parametrize(("rung", "expected"), [(None, "Restart"), (0, "Restart"), (1, "Scale"), (9, "Scale")])
+def test_how_reliable_it_is_tells_the_action_that_would_be_done_next(rung: int | None, expected: str) -> None:
+    """Of an episode that is further up than its policy now goes, the last one."""
+    (web,) = busy(1)
+    state = led(LADDER)
+    state.track[LADDER.name, "Restart"], state.track[LADDER.name, "Scale"] = Track(1, 9), Track(8, 1)
+    if rung is not None:
+        state.apply(opened(LADDER, web))
+        key = Key(LADDER.name, web.target)
+        state.episodes[key] = msgspec.structs.replace(state.episodes[key], rung=rung)
+    (found,) = propose(state, web, of=(LADDER,))
+    assert found.evidence.reliability == pytest.approx(reliability(state.track[LADDER.name, expected]), abs=1e-4)
+
+
+def test_how_much_is_known_is_coverage_times_freshness() -> None:
+    (web,) = busy(1)
+    (half,) = search(LOAD, snapshot(web), Holds(), NOW).build(np.array([0]))
+    seen = _proposal(LOAD, replace(half, coverage_known=0.5, freshness=0.5), led(LOAD))
+    assert seen.evidence.coverage == 0.25
+
+
+def test_episodes_of_policies_and_targets_that_are_gone_hide_no_other() -> None:
+    gone, (web, away) = policy("gone", when="cpu.ratio > 0.5"), busy(2)
+    state = led(LOAD, gone)
+    for record in (opened(gone, web, 1), opened(LOAD, away, 2), opened(LOAD, web, 3)):
+        state.apply(record)
+    (found,) = propose(state, web)
+    assert found.key == Key(LOAD.name, web.target)
+    for key, episode in state.episodes.items():
+        state.episodes[key] = msgspec.structs.replace(episode, held=Reason.COOLDOWN)
+    (wish,) = standing_wishes(snapshot(web), state, {LOAD.hash: LOAD}, ())
+    assert wish.key == Key(LOAD.name, web.target)

@@ -289,12 +289,25 @@ def test_the_content_of_a_policy_stays_while_an_episode_needs_it() -> None:
     assert not state.in_force
 
 
+def test_the_content_that_is_in_force_outlives_every_episode() -> None:
+    state = fold([Closed(NOW, KEY, Result.HEALED)], acting())
+    assert set(state.policies) == {POLICY.hash}
+
+
+def test_an_answer_to_nothing_that_was_begun_changes_nothing() -> None:
+    state = fold([opened(POLICY, WEB)], led(POLICY))
+    before = dump(state)
+    fold([outcome(intent(POLICY, WEB, scale_plan(WEB)), at=state.at)], state)
+    assert dump(state) == before
+
+
 def test_the_policy_of_a_request_goes_with_its_episode() -> None:
     once = policy("act-1")
     request = Request(WEB.target, once.name, once.hash, NOW + 60)
     state = fold([Loaded(NOW, once.name, once.hash, once.content, once=True)])
     fold([Said(NOW, "ann", Verb.ACT, "help", request=request), opened(once, WEB)], state)
     assert once.name not in state.in_force
+    assert set(state.policies) == {once.hash}
     assert set(state.requests) == {Key(once.name, WEB.target)}
     fold([Closed(NOW, Key(once.name, WEB.target), Result.DROPPED)], state)
     assert not state.policies
