@@ -79,7 +79,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (
         "connection.py",
         "sqlite3.connect(",
-        "equivalent: transactions are begun by name, and the wait is SQLite's own default",
+        "equivalent: transactions are begun by name; the wait is the default one",
     ),
     ("read_only.py", "| del ", "equivalent: it only says that they are not used"),
     ("read_only.py", "close()", _FREED),
