@@ -121,9 +121,7 @@ def _executor(settings: Settings, trail: Trail, boundary: Boundary, cluster: "Jo
     def may_write(_epoch: int) -> str:
         return trail.state.frozen or stop_flags(settings.state)["frozen"]
 
-    return Executor(
-        platforms(settings, cluster.platform if cluster else None), settings.max_concurrent, may_write, boundary
-    )
+    return Executor(platforms(settings, cluster), settings.max_concurrent, may_write, boundary)
 
 
 def _state_dir(settings: Settings, stack: ExitStack) -> Path:
@@ -206,10 +204,11 @@ def _last_checkpoint(checkpoints: Checkpoints, clock: Clock, trail: Trail) -> No
         checkpoints.write_if_due(clock.now(), trail, stopping=True)
 
 
-def platforms(settings: Settings, cluster: Platform | None = None) -> dict[str, Platform]:
+def platforms(settings: Settings, cluster: "Joined | None" = None) -> dict[str, Platform]:
     """The hands, by name; under `--dry-run` they only say what they would write."""
-    hands: Platform = cluster or LocalPlatform(settings.state, settings.call_timeout)
-    return {hands.name: DryRun(hands) if settings.dry_run else hands}
+    hands: Platform = cluster.platform if cluster else LocalPlatform(settings.state, settings.call_timeout)
+    rehearsal = cluster.rehearsal if cluster else None
+    return {hands.name: DryRun(hands, rehearsal=rehearsal) if settings.dry_run else hands}
 
 
 def holder() -> str:

@@ -93,6 +93,11 @@ class Keys(BaseModel):
         "Enforce", "no policy acts above this mode", "what a policy may do is written in the policy"
     )
     dry_run: bool = key(False, "decide as always, write nothing to any target", "a policy's own default is Observe")
+    dry_run_server: bool = key(
+        False,
+        "in a dry run, the API server goes the whole way with each write, admission included, and keeps nothing",
+        "a look asks nothing of the cluster that stands in its audit log as a write",
+    )
     max_concurrent: Annotated[int, Field(ge=1, le=100)] = key(
         3, "attempts under way at once, over all policies", "three mistakes at once can still be watched by one person"
     )
@@ -268,6 +273,8 @@ def load(flags: Mapping[str, Any] = MappingProxyType({}), config: Path | None = 
     if not problems and settings.backoff_first > settings.backoff_max:
         first, longest = format_duration(settings.backoff_first), format_duration(settings.backoff_max)
         problems.append(f"backoff_first: {first} is longer than backoff_max, {longest}")
+    if not problems and settings.dry_run_server and (not settings.dry_run or settings.kubernetes == "off"):
+        problems.append("dry_run_server: it is a part of a dry run in a cluster: set dry_run and kubernetes, too")
     if problems:
         raise SettingsError(tuple(problems))
     variables = {name.upper().removeprefix(PREFIX).lower() for name in os.environ if name.upper().startswith(PREFIX)}

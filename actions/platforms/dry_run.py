@@ -29,16 +29,26 @@ class DryRun:
         would: what would have been written, in order, with the intent's id.
     """
 
-    def __init__(self, inner: Platform, told: Told | None = None) -> None:
-        """`told` is called with each change that would be written, and the id of its intent."""
+    def __init__(self, inner: Platform, told: Told | None = None, rehearsal: Platform | None = None) -> None:
+        """What is inside is never written to.
+
+        Args:
+            inner: it is asked what holds.
+            told: is called with each change that would be written, and the id of its intent.
+            rehearsal: the same platform in a form that goes the whole way and keeps nothing; its refusal counts.
+        """
         self.name = inner.name
         self.would: list[tuple[Change, str]] = []
-        self._inner, self._told = inner, told
+        self._inner, self._told, self._rehearsal = inner, told, rehearsal
         self._lock = threading.Lock()
         self._real: dict[tuple[Target, str], Change] = {}  # by field: `before` is there for real, `after` is pretended
 
     def apply(self, change: Change, intent_id: str) -> Verdict:
-        """PASS where it would have been written; FAIL where not, or where the platform did not answer."""
+        """PASS where it would have been written; FAIL where not, or where the platform did not answer.
+
+        Raises:
+            Denied: the rehearsal says that this account may not.
+        """
         if not any(fnmatchcase(change.path, path) for action in ACTIONS.values() for path in action.writes):
             return Verdict.FAIL  # some fields can be asked about and not written
         with self._lock:
@@ -46,7 +56,7 @@ class DryRun:
             start = change.before if pretended is None else pretended.before
             if pretended is not None and not _same(pretended.after, change.before):
                 return Verdict.FAIL
-            if pretended is None and self._inner.holds(change.inverse()) is not Verdict.PASS:
+            if pretended is None and not self._would_do(change, intent_id):
                 return Verdict.FAIL
             field = (change.object, change.path)
             self._real.pop(field, None)
@@ -56,6 +66,12 @@ class DryRun:
         if self._told is not None:
             self._told(change, intent_id)
         return Verdict.PASS
+
+    def _would_do(self, change: Change, intent_id: str) -> bool:
+        """Whether `before` holds for real, and the rehearsal, if there is one, lets the change pass."""
+        if self._inner.holds(change.inverse()) is not Verdict.PASS:
+            return False
+        return self._rehearsal is None or self._rehearsal.apply(change, intent_id) is Verdict.PASS
 
     def holds(self, change: Change) -> Verdict:
         """What a platform would say on which all of `would` had been written."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from actions.platforms import Platform
@@ -48,12 +49,14 @@ class Joined:
     Attributes:
         source: its workloads.
         platform: the hands.
+        rehearsal: hands whose writes the API server keeps nothing of; None where nobody asked for that.
         policies: its policy objects.
         herald: tells it what was done; not started.
     """
 
     source: KubernetesSource
     platform: Platform
+    rehearsal: Platform | None
     policies: PolicyObjects
     herald: Herald
 
@@ -84,9 +87,10 @@ def join(
     for part in (source, policies, episodes):
         stack.callback(part.close)
         part.start()
-    platform = KubernetesPlatform(client, now, trail=f"{trail}-", forbidden=PROTECTED | own, rights=rights)
+    hands = partial(KubernetesPlatform, client, now, trail=f"{trail}-", forbidden=PROTECTED | own, rights=rights)
+    rehearsal = hands(dry_run=True) if settings.dry_run_server else None
     herald = Herald(Parts(client, rights, policies, episodes, now, count, socket.gethostname()))
-    return Joined(source, platform, policies, herald)
+    return Joined(source, hands(), rehearsal, policies, herald)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,21 @@ def test_it_goes_the_whole_way_writes_nothing_and_says_what_it_would_have_writte
     assert memory.facts()[target].desired == 4
 
 
+@pytest.mark.parametrize(("fault", "said"), [(Fault.NONE, PASS), (Fault.REFUSED, FAIL), (Fault.UNREACHABLE, FAIL)])
+def test_what_a_rehearsal_refuses_would_not_be_written(memory, target, fault, said):
+    rehearsal = MemoryPlatform()
+    double = rehearsal.add("shop", "checkout", 4)
+    assert double == target
+    rehearsal.faults.append(fault)
+    dry, up = DryRun(memory, rehearsal=rehearsal), Change(target, "desired", 4, 6)
+    assert dry.apply(up, "i1") is said
+    assert [change for change, _ in dry.would] == [up] * (said is PASS)
+    assert memory.effects == []
+    if said is PASS:  # what is put back was never there: the rehearsal could not know it
+        assert dry.apply(up.inverse(), "i2") is PASS
+        assert len(rehearsal.effects) == 1
+
+
 def test_undo_goes_its_way_too(memory, target):
     dry, change = DryRun(memory), Change(target, "desired", 4, 6)
     dry.apply(change, "i1")

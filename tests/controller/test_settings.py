@@ -102,6 +102,11 @@ def test_paths_of_a_file_are_relative_to_it(tmp_path):
             {"backoff_first": "2d", "backoff_max": "1d"},
             "backoff_first: 2d is longer than backoff_max, 1d",
         ),
+        ({"dry_run_server": True, "dry_run": True}, "dry_run_server: it is a part of a dry run in a cluster"),
+        (
+            {"dry_run_server": True, "kubernetes": "in-cluster"},
+            "dry_run_server: it is a part of a dry run in a cluster",
+        ),
     ],
 )
 def test_a_bad_flag_says_what_is_allowed(flags, message):

@@ -73,7 +73,7 @@ def writes() -> list[Granted]:
             space = f"/namespaces/{role['metadata']['namespace']}" if role["kind"] == "Role" else ""
             where = f"/apis/rbac.authorization.k8s.io/v1{space}/{role['kind'].lower()}s/{role['metadata']['name']}"
             for rule in role["rules"]:
-                parts = itertools.product(rule["apiGroups"], rule["resources"], set(rule["verbs"]) - READ)
+                parts = itertools.product(rule["apiGroups"], rule["resources"], sorted(set(rule["verbs"]) - READ))
                 found += [Granted(where, *part) for part in parts]
     return found
 

@@ -83,6 +83,19 @@ def test_a_freeze_that_is_said_while_the_api_is_down_holds_every_write_also_over
         proxy.close()
 
 
+def test_on_request_the_api_server_rehearses_each_write_and_keeps_nothing(own: Cluster, tmp_path: Path):
+    own.apply(policy("asked", targets={"names": ["asked"]}, **QUICK))
+    with controller(own, tmp_path, dry_run="true", dry_run_server="true"):
+        pod = broken(own, "asked")
+        until(lambda: evicted(own, pod), "the API server was asked")
+        until(lambda: "i1 written" in (tmp_path / "log").read_text(), "and let it pass")
+    (entry,) = [e for e in own.audit(user=ACCOUNT, namespace="shop", name=pod) if "eviction" in e["requestURI"]]
+    assert "dryRun=All" in entry["requestURI"]
+    assert entry["responseStatus"]["code"] == 201
+    assert own.call("GET", f"/api/v1/namespaces/shop/pods/{pod}")[0] == 200
+    assert episodes(own, "asked") == []
+
+
 def test_a_dry_run_decides_and_says_nothing_to_the_cluster(own: Cluster, tmp_path: Path):
     """P15: no write of any kind, no status and no Event either, while the log has what would have been done."""
     own.apply(policy("rehearsed", targets={"names": ["rehearsed"]}, **QUICK))
