@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,14 +85,14 @@ def test_a_freeze_that_is_said_while_the_api_is_down_holds_every_write_also_over
 
 
 def test_on_request_the_api_server_rehearses_each_write_and_keeps_nothing(own: Cluster, tmp_path: Path):
-    own.apply(policy("asked", targets={"names": ["asked"]}, **QUICK))
+    again = {"cooldown": "1s"}  # a crashing pod may change three times while it is read
+    own.apply(policy("asked", targets={"names": ["asked"]}, throttle=again, **QUICK))
     with controller(own, tmp_path, dry_run="true", dry_run_server="true"):
         pod = broken(own, "asked")
-        until(lambda: evicted(own, pod), "the API server was asked")
-        until(lambda: "i1 written" in (tmp_path / "log").read_text(), "and let it pass")
-    (entry,) = [e for e in own.audit(user=ACCOUNT, namespace="shop", name=pod) if "eviction" in e["requestURI"]]
-    assert "dryRun=All" in entry["requestURI"]
-    assert entry["responseStatus"]["code"] == 201
+        until(lambda: re.search(r"\bi\d+ written", (tmp_path / "log").read_text()), "the API server let it pass")
+    asked = own.audit(user=ACCOUNT, verb="create/eviction", namespace="shop", name=pod)
+    assert {"dryRun=All" in entry["requestURI"] for entry in asked} == {True}
+    assert 201 in {entry["responseStatus"]["code"] for entry in asked}
     assert own.call("GET", f"/api/v1/namespaces/shop/pods/{pod}")[0] == 200
     assert episodes(own, "asked") == []
 

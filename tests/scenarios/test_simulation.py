@@ -169,9 +169,9 @@ def both(*mutations: Mutate) -> Mutate:
 def repeats_what_is_unknown(patch: pytest.MonkeyPatch) -> None:
     real = Executor._apply
 
-    def apply(self: Executor, change: Change, intent_id: str) -> Verdict:
-        verdict = real(self, change, intent_id)
-        return real(self, change, intent_id) if verdict is Verdict.UNKNOWN else verdict
+    def apply(self: Executor, change: Change, intent_id: str) -> tuple[Verdict, str]:
+        told = real(self, change, intent_id)
+        return real(self, change, intent_id) if told[0] is Verdict.UNKNOWN else told
 
     patch.setattr(Executor, "_apply", apply)
 
