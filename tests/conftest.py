@@ -24,4 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items
         if CLUSTER & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("cluster")
     }
+    for item in items:
+        if item.path in needy:
+            item.add_marker("cluster")
     items.sort(key=lambda item: (item.path in needy, item.path.parent.name != "scenarios"))

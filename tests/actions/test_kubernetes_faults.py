@@ -30,7 +30,7 @@ from ..controlplane.rig import NOON, KubernetesRig, access  # noqa: TID252
 from ..controlplane.workloads import autoscaler, path  # noqa: TID252
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
-TIMEOUT = 2.0
+TIMEOUT = 1.0
 
 
 class Rig(KubernetesRig):

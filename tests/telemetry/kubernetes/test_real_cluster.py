@@ -316,6 +316,7 @@ def test_what_serves_an_admission_webhook_is_protected_while_it_does(cluster, na
 def test_every_field_that_is_told_is_one_that_the_platform_finds_so(cluster, namespace, watched, kind):
     cluster.apply(workload(namespace, "web", kind=kind))
     is_(watched, 1.0, "probe.ok", "web", namespace)
+    is_(watched, 3.0 if kind == "DaemonSet" else 2.0, "replicas.ready", "web", namespace)
     target, facts = watched.target("web", namespace), watched.facts("web", namespace)
     platform = KubernetesPlatform(client(cluster), now)
     asked = {path: value for path, value in facts.fields.items() if value is not None}
