@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from telemetry.columns import Floats
 from telemetry.inventory import Facts, Sample
 from telemetry.target import Target
+
+if TYPE_CHECKING:
+    from telemetry.columns import Floats  # numpy: the supervisor, which imports this, does without
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Block:
     """
 
     targets: tuple[Target, ...]
-    columns: Mapping[str, Floats]
+    columns: Mapping[str, "Floats"]
     at: float
 
 

@@ -539,3 +539,12 @@ def test_run_in_the_foreground_it_prints_what_is_wrong(tmp_path):
     done = subprocess.run([*run, str(tmp_path)], capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{tmp_path}/none.yaml:1:1: cannot be read: No such file or directory\n"
+
+
+def test_the_supervisor_carries_nothing_heavy_that_it_does_not_need():
+    """It outlives every controller, on machines where each megabyte is somebody's."""
+    program = (
+        "import sys, actions.platforms.local.supervisor; print(sorted({'numpy', 'kubernetes'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
