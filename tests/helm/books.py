@@ -131,10 +131,10 @@ class Books:
 
 
 def read(cluster: Cluster, state: Path, values: Mapping[str, Any], namespace: str, since: float) -> Books:
-    """Both books of the moment; of the audit log what came after `since` (epoch seconds)."""
+    """Both books of the moment; of our account what came after `since` (epoch seconds)."""
     told = len(trail(state)[1])
-    entries = {e["auditID"] + e["stageTimestamp"]: e for e in cluster.audit(namespace=namespace)}
-    entries |= {e["auditID"] + e["stageTimestamp"]: e for e in cluster.audit(user=ACCOUNT) if at(e) > since}
+    found = [*cluster.audit(namespace=namespace), *cluster.audit(user=ACCOUNT)]
+    entries = {e["auditID"] + e["stageTimestamp"]: e for e in found if _user(e) != ACCOUNT or at(e) > since}
     chain, records = trail(state)
     return Books(chain, records, told, list(entries.values()), granted(values))
 

@@ -221,3 +221,5 @@ def test_z_what_is_uninstalled_leaves_policies_and_trail_and_can_come_back(own: 
         assert [made for made in left if made["metadata"]["name"].startswith("gyrostat")] == []
     install(own, "install")
     assert may(own, "shop") == BASE
+    install(own, "upgrade", "mayAct.shop={Restart,Scale}")  # as other tests on this cluster expect it
+    own.kubectl("delete", "rmp", "stays", "-n", "shop")

@@ -40,7 +40,7 @@ class Live:
         self.executor = Executor({"kubernetes": self.platform}, 2, lambda _epoch: "")
         at = self.now()
         self.state = fold([Led(at - 60, 1, "test"), *(Loaded(at, p.name, p.hash, p.content) for p in chosen)])
-        self.rules = Rulebook({p.hash: p for p in chosen}, ACTIONS, GUARDS, Limits())
+        self.rules = Rulebook({p.hash: p for p in chosen}, ACTIONS, GUARDS, Limits(storm_targets=10_000))
         self.agent, self.intents, self.closed, self.held = PolicyAgent(), [], [], {}
 
     def _quick(self, policy):
