@@ -80,7 +80,8 @@ def prune(path: Path, wish: Wish, now: float) -> Pruning:
         epochs = store.fetch("SELECT epoch FROM entries WHERE seq <= ? AND epoch > 0 ORDER BY seq DESC LIMIT 1", last)
         epoch = epochs[0][0] if epochs else old.epoch if old else 0
         chain = store.chain
-        pruned = Pruned(chain.id, chain.algorithm, last, row.hash, epoch, now, wish.who, wish.why, b"", b"")
+        who, why = (text.encode(errors="replace").decode() for text in (wish.who, wish.why))  # bytes of a command line
+        pruned = Pruned(chain.id, chain.algorithm, last, row.hash, epoch, now, who, why, b"", b"")
         signed = sign(Signer.open(path.parent), pruned)
         return msgspec.structs.replace(planned, records=store.prune(signed))
 

@@ -113,10 +113,10 @@ class SqliteStore(Reading):
         """Take away the records up to `pruned.seq`: first they count no more, durably, then they go, part by part."""
         with self._transaction() as connection:
             _prunable(connection, pruned, self._current(connection)[0], self._gone())
-            texts = (pruned.who.encode(errors="replace").decode(), pruned.why.encode(errors="replace").decode())
+            said = (pruned.seq, pruned.hash, pruned.epoch, pruned.at, pruned.who, pruned.why)
             connection.execute(
                 "INSERT OR REPLACE INTO pruned VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (pruned.seq, pruned.hash, pruned.epoch, pruned.at, *texts, pruned.key, pruned.signature),
+                (*said, pruned.key, pruned.signature),
             )
             connection.execute("DELETE FROM checkpoints WHERE seq <= ?", (pruned.seq,))
         count = 0

@@ -80,6 +80,13 @@ def test_what_was_pruned_is_pruned_further_and_not_twice(path):
     assert verify(path).pruned == 149
 
 
+def test_names_and_reasons_that_are_no_text_are_kept_as_text(path):
+    prune(path, Wish(NOW, "ann\udcff", "old\udcff"), NOW)
+    (note,) = verify(path).notes
+    assert note.endswith(": old?")
+    assert "by ann?," in note
+
+
 def test_claims_budgets_epoch_and_the_next_number_stay(path):
     with closing(SqliteStore(path)) as store:
         epoch = store.lead("b")

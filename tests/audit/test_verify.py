@@ -344,6 +344,14 @@ def test_damaged_pages_are_named_by_the_first_record_that_is_lost(path):
     assert report.records == report.first_bad - 1
 
 
+def test_the_checkpoint_of_the_very_first_record_counts(tmp_path):
+    path = make_journal(tmp_path / "state", 3, (1,))
+    (path.parent / EXPORT).unlink()
+    assert verify(path).vouched == 1
+    tamper(path, ("UPDATE checkpoints SET at = at + 1", ()))
+    assert "signature does not hold" in verify(path).problem
+
+
 def test_a_missing_journal_and_missing_helpers_are_said(tmp_path, path):
     assert verify(tmp_path / "none").problem == f"there is no journal at {tmp_path / 'none'}"
     (path.parent / EXPORT).unlink()

@@ -14,7 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = ("controller/core", "audit")
 JUDGED = tuple(f"tests/scenarios/test_{name}.py" for name in ("judgement", "promises_core", "silence"))
-TESTS = ("tests/controller/core", "tests/audit", "tests/contracts/test_store.py", *JUDGED)
+KEPT = ("test_every_kept_input_keeps_the_rules", "test_small_changes_of_what_is_right_keep_the_rules")
+ATTACKS = ("tests/faults/test_trail_attacks.py", *(f"tests/fuzz/test_fuzz.py::{name}" for name in KEPT))
+TESTS = ("tests/controller/core", "tests/audit", "tests/contracts/test_store.py", *JUDGED, *ATTACKS)
 SEED = 5
 
 

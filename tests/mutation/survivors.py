@@ -10,6 +10,7 @@ _REQUEST = "equivalent: only statements with a request are kept as requests"
 _DIRECTORY = "equivalent: only folders are given"
 _SECOND = "the second lock: what asks before it lets nothing of the kind through"
 _FREED = "it frees now what goes with its owner anyway"
+_FUZZED = "proven by the fuzzing of damaged files, whose seconds are not run here"
 _CLOCK = "proven by tests that set the clock of a process (F13), which see no mutant"
 
 REASONS: tuple[tuple[str, str, str], ...] = (
@@ -85,7 +86,38 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("read_only.py", "close()", _FREED),
     ("read_only.py", "self._drop()", _FREED),
     ("read_only.py", "__cause__", "for who debugs; the words are the same"),
-    ("read_only.py", "limit(connection", "proven by the fuzzing of damaged files, which is another room's"),
+    ("read_only.py", "limit(connection", _FUZZED),
+    ("sqlite.py", "self._file = (0, 0)", "equivalent: no file has that number"),
+    ("sqlite.py", "limit(connection", _FUZZED),
+    ("sqlite.py", "MAX_STATE", "a bound: one byte more or less is no matter"),
+    ("sqlite.py", "DELETE FROM checkpoints", "what they vouched for is gone: they only take room"),
+    ("sqlite.py", "poisons(error)", _OUTSIDE),
+    ("sqlite.py", "self._drop()", _OUTSIDE),
+    ("sqlite.py", "self._roll_back()", _OUTSIDE),
+    ("sqlite.py", "self._connection.in_transaction", _OUTSIDE),
+    ("sqlite.py", "self._seen", _SECOND),
+    ("sqlite.py", "head - TAIL", "equivalent: where they are equal nothing is left out"),
+    ("sqlite.py", "record {head - TAIL} is missing", _SECOND),
+    ("sqlite.py", "row.epoch > epoch", "only which of two troubles is told"),
+    ("sqlite.py", "pruned.seq < gone", _SECOND),
+    ("sqlite.py", "pruned.seq >= states", _SECOND),
+    ("sqlite.py", "entry.at + 0.0", "equivalent but for -0.0, which no clock says"),
+    ("sqlite.py", "fetchone()[0] > old", "equivalent: one that is just as old goes at the next append"),
+    ("verify.py", "report.ok or store.pruned()", "equivalent: what is right is only read once more"),
+    ("verify.py", "bad = bad or _Bad", "only which of two troubles is told"),
+    ("verify.py", "if bad and bad.seq is not None", "only which of two troubles is told"),
+    ("verify.py", "| continue | continue -> break", "only which of two troubles is told"),
+    ("verify.py", "(pruned.chain, pruned.algorithm)", _SECOND),
+    ("verify.py", "record.epoch > self._epoch", "differs only where somebody takes the lead while it is read"),
+    ("verify.py", "1 + PAGE", "how many are read one by one at most: it ends at the first that can not be read"),
+    ("verify.py", "not self._checked and self._link.seq", "a note for people, no finding"),
+    ("verify.py", "appended since we began", "differs only where somebody appends while it is read"),
+    ("verify.py", "checkpoint.seq > self._link.seq", "differs only where somebody appends while it is read"),
+    ("verify.py", "timespec='seconds'", _SHOWN),
+    ("verify.py", "at {at}", _SHOWN),
+    ("reading.py", "wide=True", _FUZZED),
+    ("reading.py", "True -> False", _FUZZED),
+    ("reading.py", "abs(seq) <= MAX_SEQ", "a bound: one more or less is no matter"),
     ("mounts.py", "len(point) >= len(best[1])", "differs only where a mount hides an older one below it"),
     ("connection.py", "fcntl.flock", _OUTSIDE),
     ("connection.py", "journal mode is", "SQLite refuses WAL on file systems that a test can not mount"),
