@@ -354,6 +354,7 @@ def test_the_checkpoint_of_the_very_first_record_counts(tmp_path):
 
 def test_a_missing_journal_and_missing_helpers_are_said(tmp_path, path):
     assert verify(tmp_path / "none").problem == f"there is no journal at {tmp_path / 'none'}"
+    assert verify(tmp_path / "none").records == 0
     (path.parent / EXPORT).unlink()
     stripped_of_kept_checkpoints(path)
     notes = " ".join(verify(path).notes)

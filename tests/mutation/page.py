@@ -54,7 +54,8 @@ def write(results: Path, all_: Collection[str], day: str) -> int:
         by_module[name.partition(" | ")[0]]["killed" if fate in KILLED else "survived"] += 1
     killed = sum(counts["killed"] for counts in by_module.values())
     share = 100 * killed / len(known)
-    tried = f"Run on {day}: {len(known):,} of {len(all_):,} mutants were tried (the rest was not reached in the time), "
+    rest = "the others are no programs, or stand in lines that are newer than the run"
+    tried = f"Run on {day}: {len(known):,} of {len(all_):,} mutants were tried ({rest}), "
     tried += f"{killed:,} were noticed: **{share:.1f} %**."
     lines = [
         tried,

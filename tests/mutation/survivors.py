@@ -11,6 +11,8 @@ _DIRECTORY = "equivalent: only folders are given"
 _SECOND = "the second lock: what asks before it lets nothing of the kind through"
 _FREED = "it frees now what goes with its owner anyway"
 _FUZZED = "proven by the fuzzing of damaged files, whose seconds are not run here"
+_DRY = "proven by dry runs, which are processes of their own"
+_MARK = "one number of several: another still tells that the file was changed or replaced"
 _CLOCK = "proven by tests that set the clock of a process (F13), which see no mutant"
 
 REASONS: tuple[tuple[str, str, str], ...] = (
@@ -115,6 +117,26 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("verify.py", "checkpoint.seq > self._link.seq", "differs only where somebody appends while it is read"),
     ("verify.py", "timespec='seconds'", _SHOWN),
     ("verify.py", "at {at}", _SHOWN),
+    ("reading.py", "isinstance(", _FUZZED),
+    ("reading.py", "errors='replace'", _FUZZED),
+    ("reading.py", "'replace' -> 'replaceX'", _FUZZED),
+    ("reading.py", "errors=", _FUZZED),
+    ("reading.py", "raise ", _FUZZED),
+    ("verify.py", "the file is damaged", _FUZZED),
+    ("verify.py", "raise _Bad(str(error))", _FUZZED),
+    ("verify.py", "timespec", _SHOWN),
+    ("read_only.py", "connection.backup(copy)", _DRY),
+    ("read_only.py", "while it is copied", _DRY),
+    ("read_only.py", "raise explained(error, self._path)", _DRY),
+    ("read_only.py", "self._mark == self._now()", _DRY),
+    ("read_only.py", "it belongs to another user", "root, who runs these tests, may read everything"),
+    ("read_only.py", "continue -> break", "a second try helps only beside a writer that just starts"),
+    ("read_only.py", "if wal and not shm", "which way in: the same is read by each"),
+    ("read_only.py", "'mode=ro&", "which way in: the same is read by each"),
+    ("read_only.py", "_only_inode(path)) -> return None", "with shared memory SQLite sees to changes itself"),
+    ("read_only.py", "_only_inode(path)", _MARK),
+    ("read_only.py", "_status(path", _MARK),
+    ("read_only.py", "(status[0], 0, 0)", _MARK),
     ("reading.py", "wide=True", _FUZZED),
     ("reading.py", "True -> False", _FUZZED),
     ("reading.py", "abs(seq) <= MAX_SEQ", "a bound: one more or less is no matter"),

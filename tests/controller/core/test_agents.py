@@ -307,7 +307,7 @@ def test_of_two_policies_of_one_rank_the_surer_wish_comes_first() -> None:
 def test_policies_that_rank_alike_share_the_episodes_by_confidence() -> None:
     """Also where either alone would take all of them."""
     services = busy(OPENED_PER_TICK + 50)
-    one, other = policy("one", when="cpu.ratio > 0.5"), policy("other", when="cpu.ratio > 0.9")
+    one, other = policy("one", when="cpu.ratio > 0.5"), policy("other", when="cpu.ratio > 0.52")
     found = propose(led(one, other), *services, of=(other, one))
     taken = [p.evidence.confidence for p in found]
     every = [p for of in (one, other) for p in propose(led(of), *services, of=(of,))]
@@ -321,6 +321,9 @@ def test_a_tick_opens_as_many_as_it_may() -> None:
     book = rules(LOAD, limits=replace(rules().limits, max_open_episodes=10_000))
     records = tick(NOW, snapshot(*services), led(LOAD), together([], found), book)
     assert sum(isinstance(record, Opened) for record in records) == OPENED_PER_TICK
+    one = rules(LOAD, limits=replace(rules().limits, max_open_episodes=1))
+    records = tick(NOW, snapshot(*services), led(LOAD), together([], found), one)
+    assert sum(isinstance(record, Opened) for record in records) == 1
 
 
 STEPS = [{"type": "Restart"}, {"type": "Scale", "scale": {"by": "+1"}}]
@@ -355,6 +358,8 @@ def test_episodes_of_policies_and_targets_that_are_gone_hide_no_other() -> None:
         state.apply(record)
     (found,) = propose(state, web)
     assert found.key == Key(LOAD.name, web.target)
+    busy_ = fold([intent(LOAD, web, scale_plan(web))], state.fork())
+    assert not propose(busy_, web)  # it is under way, and no new one
     for key, episode in state.episodes.items():
         state.episodes[key] = msgspec.structs.replace(episode, held=Reason.COOLDOWN)
     (wish,) = standing_wishes(snapshot(web), state, {LOAD.hash: LOAD}, ())
